@@ -1,0 +1,40 @@
+// The lint configuration as it really runs: planted violations are found, legal code passes.
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { ESLint } from 'eslint';
+
+const root = new URL('../../', import.meta.url).pathname;
+const eslint = new ESLint({ cwd: root, ignore: false });
+
+/** 'line complaint' for each report of one rule in a fixture. */
+async function reports(path: string, ruleId: string): Promise<string[]> {
+  const messages = (await eslint.lintFiles([path])).flatMap((result) => result.messages);
+  const broken = messages.filter((message) => message.fatal === true || message.ruleId === null);
+  if (broken.length > 0) throw new Error(broken.map((message) => message.message).join('\n'));
+  return messages
+    .filter((message) => message.ruleId === ruleId)
+    .map((message) => `${message.line} ${message.messageId ?? ''}`);
+}
+
+/** The same list, read from the comments at the ends of a fixture's lines. */
+async function planted(path: string): Promise<string[]> {
+  const lines = (await readFile(join(root, path), 'utf8')).split('\n');
+  const complaints = /\/\/ ((?:forgotten|starless|awaited|swallowed|returned|callback)(?: \w+)*)$/;
+  return lines.flatMap((line, index) => {
+    const words = complaints.exec(line)?.[1]?.split(' ') ?? [];
+    return words.map((word) => `${index + 1} ${word}`);
+  });
+}
+
+test('an operation that is not run, returned or handed over is an error, with the reason', async (t) => {
+  const path = 'test/fixtures/lint/forgotten.ts';
+  const expected = await planted(path);
+  t.true(expected.length > 30);
+  t.deepEqual(await reports(path, 'pinfold/no-forgotten-yield'), expected);
+});
+
+test('an operation that is run, returned or handed over is no error', async (t) => {
+  t.deepEqual(await reports('test/fixtures/lint/legal.ts', 'pinfold/no-forgotten-yield'), []);
+});
