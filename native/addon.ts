@@ -1,0 +1,108 @@
+// Finds and loads the compiled addon, and types what it exports. Only the files of native/ import this.
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { NativeError } from './errors.js';
+
+/** An arena inside the addon. */
+export type ArenaHandle = { readonly arenaHandle: unique symbol };
+
+/** The functions of the addon, see native/src/. They check their arguments and throw NativeError. */
+export interface Addon {
+  builtForModules(): number;
+  setErrorClass(errorClass: typeof NativeError): void;
+
+  createArena(segments: readonly Uint8Array[]): ArenaHandle;
+  arenaPreadv(arena: ArenaHandle, fd: number, iov: Float64Array, count: number, fileOffset: number): number;
+  arenaPwritev(arena: ArenaHandle, fd: number, iov: Float64Array, count: number, fileOffset: number): number;
+  arenaCrc32c(arena: ArenaHandle, offsetBytes: number, lengthBytes: number, seed: number): number;
+  viewCrc32c(view: Uint8Array, seed: number): number;
+
+  preadInto(fd: number, view: Uint8Array, fileOffset: number): number;
+  pwriteFrom(fd: number, view: Uint8Array, fileOffset: number): number;
+  fdatasync(fd: number): void;
+  fallocate(fd: number, mode: number, offsetBytes: number, lengthBytes: number): void;
+  dup(fd: number): number;
+  closeDescriptor(fd: number): void;
+  openFile(
+    path: string,
+    create: boolean,
+    exclusive: boolean,
+    readOnly: boolean,
+    direct: boolean,
+    mode: number,
+  ): number;
+  fileStatus(fd: number, out: Float64Array): void;
+  truncateFile(fd: number, sizeBytes: number): void;
+  tryLock(fd: number): number;
+
+  createSealedMemory(name: string, lengthBytes: number): number;
+  checkSealed(fd: number, lengthBytes: number): void;
+  reserveRange(fd: number, offsetBytes: number, lengthBytes: number): void;
+  mapShared(fd: number, offsetBytes: number, lengthBytes: number, writable: boolean): SharedArrayBuffer;
+  pageBytes(): number;
+
+  setTimerSlack(slackNs: number): void;
+  threadId(): number;
+  pinThread(cpus: Float64Array): void;
+}
+
+// Listed once more so that an addon of another version is noticed at load; `satisfies` keeps the list complete.
+const FUNCTIONS = {
+  builtForModules: true,
+  setErrorClass: true,
+  createArena: true,
+  arenaPreadv: true,
+  arenaPwritev: true,
+  arenaCrc32c: true,
+  viewCrc32c: true,
+  preadInto: true,
+  pwriteFrom: true,
+  fdatasync: true,
+  fallocate: true,
+  dup: true,
+  closeDescriptor: true,
+  openFile: true,
+  fileStatus: true,
+  truncateFile: true,
+  tryLock: true,
+  createSealedMemory: true,
+  checkSealed: true,
+  reserveRange: true,
+  mapShared: true,
+  pageBytes: true,
+  setTimerSlack: true,
+  threadId: true,
+  pinThread: true,
+} satisfies Record<keyof Addon, true>;
+
+function isAddon(value: unknown): value is Addon {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.keys(FUNCTIONS).every((name) => typeof Reflect.get(value, name) === 'function');
+}
+
+function loadAddon(): Addon {
+  // PINFOLD_ADDON names another build of the addon, such as one with sanitizers.
+  const path =
+    process.env['PINFOLD_ADDON'] ??
+    fileURLToPath(new URL('../../build/Release/pinfold.node', import.meta.url));
+  const advice = 'run `npx node-gyp rebuild` in the package, which needs g++, make and python3';
+  let loaded: unknown;
+  try {
+    loaded = createRequire(import.meta.url)(path);
+  } catch (cause) {
+    throw new Error(`The native addon ${path} cannot be loaded: ${advice}`, { cause });
+  }
+  if (!isAddon(loaded)) throw new Error(`The native addon ${path} is of another version: ${advice}`);
+  // The addon makes a few raw V8 calls, which fit one major version of Node only.
+  const builtFor = loaded.builtForModules();
+  if (String(builtFor) !== process.versions.modules) {
+    throw new Error(
+      `The native addon ${path} was built for Node's module version ${builtFor}, ` +
+        `this Node has ${process.versions.modules}: ${advice}`,
+    );
+  }
+  loaded.setErrorClass(NativeError);
+  return loaded;
+}
+
+export const addon: Addon = loadAddon();

@@ -1,0 +1,55 @@
+// File I/O straight between a descriptor and shared memory, without a copy in between.
+import { addon, type ArenaHandle } from './addon.js';
+
+/**
+ * Consecutive segments of shared memory seen as one range of bytes. Each thread makes its own over views of the same
+ * SharedArrayBuffers. All calls block the thread: never make them on an event loop that serves others.
+ */
+export class Arena {
+  readonly lengthBytes: number;
+  readonly #handle: ArenaHandle;
+
+  /**
+   * @param segments 1 to 1024 views of SharedArrayBuffers, all of the same length but the last, which may be shorter.
+   * @throws NativeError EINVAL naming the segment that is wrong.
+   */
+  constructor(segments: readonly Uint8Array[]) {
+    this.#handle = addon.createArena(segments);
+    this.lengthBytes = segments.reduce((sum, segment) => sum + segment.byteLength, 0);
+  }
+
+  /**
+   * Reads from the file offset on into the first `count` ranges of `iov`, one after the other.
+   * @param iov pairs (offsetBytes, lengthBytes) inside the arena; a range may cross segments. At most 2^20 pairs.
+   * @returns bytes read: fewer than the ranges hold only at the end of the file.
+   * @throws NativeError EINVAL before anything is read if a range or the offset is wrong; EBADF, EIO, EISDIR...
+   */
+  preadv(fd: number, iov: Float64Array, count: number, fileOffset: number): number {
+    return addon.arenaPreadv(this.#handle, fd, iov, count, fileOffset);
+  }
+
+  /**
+   * Writes the first `count` ranges of `iov`, one after the other, from the file offset on.
+   * @param iov see preadv().
+   * @returns bytes written: always all of them.
+   * @throws NativeError EINVAL before anything is written if a range or the offset is wrong; ENOSPC, EFBIG, EIO, EBADF...
+   *   after which a part may have been written; the message says how much.
+   */
+  pwritev(fd: number, iov: Float64Array, count: number, fileOffset: number): number {
+    return addon.arenaPwritev(this.#handle, fd, iov, count, fileOffset);
+  }
+
+  /**
+   * CRC-32C of a range.
+   * @param seed the checksum of what comes before the range, to go on from.
+   * @throws NativeError EINVAL.
+   */
+  crc32c(offsetBytes: number, lengthBytes: number, seed = 0): number {
+    return addon.arenaCrc32c(this.#handle, offsetBytes, lengthBytes, seed);
+  }
+}
+
+/** CRC-32C of a view; see Arena.crc32c. */
+export function crc32c(view: Uint8Array, seed = 0): number {
+  return addon.viewCrc32c(view, seed);
+}

@@ -1,0 +1,30 @@
+// The only door to the native addon: mapped memory, I/O straight between a descriptor and that memory, sockets that pass
+// descriptors, and a few calls about threads. It knows nothing about the engine.
+export { Arena, crc32c } from './arena.js';
+export { NativeError } from './errors.js';
+export {
+  closeDescriptor,
+  dup,
+  type FallocateMode,
+  type FileStatus,
+  fallocate,
+  fdatasync,
+  fileStatus,
+  type LockResult,
+  lockFile,
+  type OpenFlags,
+  openFile,
+  preadInto,
+  pwriteFrom,
+  truncateFile,
+} from './files.js';
+export {
+  createMemory,
+  type MapMemoryOptions,
+  type Mapping,
+  Memory,
+  type MemoryOptions,
+  mapFile,
+  mapMemory,
+} from './memory.js';
+export { pinThread, setTimerSlack, threadId } from './threads.js';
