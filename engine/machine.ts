@@ -1,0 +1,172 @@
+// A machine as one thread sees it: the shared state, the page frames and the rules in force.
+//
+// The thread that creates a machine passes its `shared` part to workers, which attach to it.
+
+import { FINDING_KINDS, type Finding } from './finding.js';
+import { Frames } from './memory/frames.js';
+import { attachState, FINDING_BYTES, FINDINGS_MAX, type Geometry, GLOBAL, type State, stateBytes } from './memory/layout.js';
+import type { FileSystem } from './mm/address-space.js';
+import type { Profile } from './profile/profile.js';
+import { lockClass, Lockdep, type LockClassName } from './sched/lockdep.js';
+import type { Locks } from './sched/lock.js';
+import { InvariantError } from './sched/errors.js';
+import { Task } from './sched/op.js';
+
+/** What threads share to run one machine; structured-clone passes it to a worker. */
+export interface MachineShared {
+  readonly geometry: Geometry;
+  readonly profile: Profile;
+  readonly state: SharedArrayBuffer;
+  /** Memory of the page frames; empty if they are in the state buffer. */
+  readonly frames: readonly SharedArrayBuffer[];
+  /** Lockdep on (always, in tests). */
+  readonly lockdep: boolean;
+}
+
+export class Machine {
+  readonly geometry: Geometry;
+  readonly profile: Profile;
+  readonly state: State;
+  readonly frames: Frames;
+  readonly lockdep: Lockdep | null;
+
+  readonly zoneLock: Locks;
+  readonly nodeLock: Locks;
+  readonly vmaLock: Locks;
+  readonly ptl: Locks;
+  readonly mmapLock: Locks;
+  readonly iRwsem: Locks;
+  readonly invalidateLock: Locks;
+  readonly iMmapRwsem: Locks;
+  readonly iPages: Locks;
+  readonly iDataSem: Locks;
+  readonly iLock: Locks;
+  readonly folioClass: number = lockClass('folio');
+  /** Somebody may sleep until pins are gone, so giving a pin back has to wake. */
+  readonly pinWaits: boolean;
+
+  private mounted: FileSystem | null = null;
+
+  /** Where findings go on this thread; the default keeps them in shared state for whoever asks. */
+  onFinding: (finding: Finding) => void = (finding) => {
+    this.keepFinding(finding);
+  };
+
+  constructor(readonly shared: MachineShared) {
+    this.geometry = shared.geometry;
+    this.profile = shared.profile;
+    const s = attachState(shared.geometry, shared.state);
+    this.state = s;
+    this.frames = new Frames(
+      shared.geometry.pageBytes,
+      shared.geometry.framesInState ? [s.frames] : shared.frames.map((b) => new Uint8Array(b)),
+    );
+    this.lockdep = shared.lockdep
+      ? new Lockdep(s.lockdep, (task, cycle) => {
+          this.reportCycle(task, cycle);
+        })
+      : null;
+    const { syncNone, syncAll } = shared.profile.pinnedWriteback;
+    this.pinWaits =
+      syncNone.action === 'wait' ||
+      syncAll.action === 'wait' ||
+      shared.profile.pinnedPageReplacement === 'wait';
+    this.zoneLock = this.globalLock('zone', GLOBAL.zoneLock);
+    this.nodeLock = this.globalLock('node_pool', GLOBAL.nodeLock);
+    this.vmaLock = this.globalLock('wb_list_lock', GLOBAL.vmaLock);
+    this.ptl = this.locks('ptl', s.ptl);
+    this.mmapLock = this.locks('mmap_lock', s.mmapLock);
+    this.iRwsem = this.locks('i_rwsem', s.iRwsem);
+    this.invalidateLock = this.locks('invalidate_lock', s.invalidateLock);
+    this.iMmapRwsem = this.locks('i_mmap_rwsem', s.iMmapRwsem);
+    this.iPages = this.locks('i_pages', s.iPagesLock);
+    this.iDataSem = this.locks('i_data_sem', s.iDataSem);
+    this.iLock = this.locks('i_lock', s.iLock);
+  }
+
+  /** The file system that the inodes of this machine belong to, on this thread. */
+  get fs(): FileSystem {
+    if (this.mounted === null) throw new InvariantError('no file system is mounted on this machine');
+    return this.mounted;
+  }
+
+  set fs(fs: FileSystem) {
+    this.mounted = fs;
+  }
+
+  /** A lock array of a class of this machine. */
+  locks(name: LockClassName, words: Int32Array): Locks {
+    return { words, cls: lockClass(name), lockdep: this.lockdep };
+  }
+
+  /** A task of its own id. Tasks of one machine may be made on any thread. */
+  newTask(name: string, cpu = 0): Task {
+    return new Task(Atomics.add(this.state.global, GLOBAL.nextTask, 1) + 1, name, cpu);
+  }
+
+  /** Records a finding of the rules in force. */
+  report(finding: Finding): void {
+    this.onFinding(finding);
+  }
+
+  /** Panics the machine: every waiter gets EIO. */
+  panic(): void {
+    Atomics.store(this.state.global, GLOBAL.panic, 1);
+  }
+
+  get panicked(): boolean {
+    return Atomics.load(this.state.global, GLOBAL.panic) !== 0;
+  }
+
+  /** Findings recorded so far (all of them counted, the first FINDINGS_MAX kept). */
+  findings(): { readonly count: number; readonly kept: Finding[] } {
+    const count = Atomics.load(this.state.global, GLOBAL.findings);
+    const kept: Finding[] = [];
+    for (let i = 0; i < Math.min(count, FINDINGS_MAX); i++) {
+      const record = this.state.finding.slice(i * FINDING_BYTES, (i + 1) * FINDING_BYTES);
+      const end = record.indexOf(0);
+      const text = new TextDecoder().decode(end < 0 ? record : record.subarray(0, end));
+      const [name, hazard, task, message] = text.split('\t');
+      const kind = FINDING_KINDS.find((k) => k === name);
+      if (kind === undefined) continue; // counted, and being written by another thread just now
+      kept.push({ kind, hazard: hazard === '' ? null : hazard, task, message });
+    }
+    return { count, kept };
+  }
+
+  private keepFinding(finding: Finding): void {
+    const slot = Atomics.add(this.state.global, GLOBAL.findings, 1);
+    if (slot >= FINDINGS_MAX) return;
+    const text = [finding.kind, finding.hazard ?? '', finding.task, finding.message].join('\t');
+    const bytes = new TextEncoder().encode(text).subarray(0, FINDING_BYTES);
+    this.state.finding.set(bytes, slot * FINDING_BYTES);
+  }
+
+  private reportCycle(task: Task, cycle: LockClassName[]): void {
+    this.report({
+      kind: 'lockdep',
+      hazard: null,
+      task: task.name,
+      message: `possible circular locking dependency: ${cycle.join(' -> ')} -> ${cycle[0]}`,
+    });
+  }
+
+  private globalLock(name: LockClassName, index: number): Locks {
+    return this.locks(name, this.state.global.subarray(index, index + 1));
+  }
+}
+
+/** A new machine in memory that nothing else uses yet. `frames` as in MachineShared. */
+export function createMachine(
+  geometry: Geometry,
+  profile: Profile,
+  frames: readonly SharedArrayBuffer[],
+  lockdep: boolean,
+): Machine {
+  const have = frames.reduce((sum, buffer) => sum + buffer.byteLength, 0);
+  if (!geometry.framesInState && have < geometry.pages * geometry.pageBytes) {
+    throw new InvariantError(`${String(have)} B of memory for ${String(geometry.pages)} page frames`);
+  }
+  const state = new SharedArrayBuffer(stateBytes(geometry));
+  return new Machine({ geometry, profile, state, frames, lockdep });
+}

@@ -1,0 +1,91 @@
+// Dirtying a folio and starting and ending its writeback: flag, marks in the tree, accounting.
+// (Linux: mm/page-writeback.c; the hook is ext4_dirty_folio, fs/ext4/inode.c.)
+
+import type { Machine } from '../machine.js';
+import { GLOBAL } from '../memory/layout.js';
+import { and, load, or, read } from '../memory/word.js';
+import { spinLock, spinUnlock } from '../sched/lock.js';
+import type { Op, Task } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
+import { wake } from '../sched/wait.js';
+import { PG } from './folio.js';
+import { clearMark, MARK, setMark } from './pagecache.js';
+
+/**
+ * Marks a folio dirty (folio_mark_dirty). A folio that no file owns any more only gets the flag,
+ * and nothing tracks it.
+ */
+export function* markDirty(task: Task, m: Machine, pfn: number): Op<void> {
+  const s = m.state;
+  if (lab?.point()) yield STEP;
+  const inode = load(s.mapping, pfn) - 1;
+  if (lab?.point()) yield STEP;
+  const before = or(s.flags, pfn, PG.dirty);
+  if (inode < 0 || (before & PG.anon) !== 0) return;
+  if ((before & PG.private) === 0) {
+    m.report({
+      kind: 'warn',
+      hazard: null,
+      task: task.name,
+      message: `WARN: folio ${String(pfn)} of inode ${String(inode)} dirtied without buffers`,
+    });
+  }
+  if ((before & PG.dirty) !== 0) return;
+  yield* spinLock(task, m.iPages, inode);
+  if (lab?.point()) yield STEP;
+  const owned = load(s.mapping, pfn) - 1 === inode;
+  if (owned) setMark(m, inode, read(s.index, pfn), MARK.dirty);
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.iPages, inode);
+  if (!owned) return;
+  accountDirty(m, 1);
+  yield* m.fs.dirtyPages(task, inode);
+}
+
+/** Marks a folio clean that leaves its file or is dropped (folio_cancel_dirty). */
+export function* cancelDirty(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  const before = and(m.state.flags, pfn, ~PG.dirty);
+  if ((before & PG.dirty) === 0) return;
+  accountDirty(m, -1);
+  yield* spinLock(task, m.iPages, inode);
+  if (lab?.point()) yield STEP;
+  if (load(m.state.mapping, pfn) - 1 === inode) {
+    clearMark(m, inode, read(m.state.index, pfn), MARK.dirty);
+  }
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.iPages, inode);
+}
+
+/** Sets writeback on a locked folio: the flag, and the marks (folio_start_writeback). */
+export function* startWriteback(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
+  const s = m.state;
+  yield* spinLock(task, m.iPages, inode);
+  if (lab?.point()) yield STEP;
+  const before = or(s.flags, pfn, PG.writeback);
+  const index = read(s.index, pfn);
+  setMark(m, inode, index, MARK.writeback);
+  if ((before & PG.dirty) === 0) clearMark(m, inode, index, MARK.dirty);
+  clearMark(m, inode, index, MARK.towrite);
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.iPages, inode);
+  Atomics.add(s.global, GLOBAL.nrWriteback, 1);
+}
+
+/** Ends writeback: mark and flag, and wakes who waits (folio_end_writeback). */
+export function* endWriteback(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
+  const s = m.state;
+  yield* spinLock(task, m.iPages, inode);
+  clearMark(m, inode, read(s.index, pfn), MARK.writeback);
+  if (lab?.point()) yield STEP;
+  const before = and(s.flags, pfn, ~(PG.writeback | PG.waiters));
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.iPages, inode);
+  Atomics.add(s.global, GLOBAL.nrWriteback, -1);
+  if ((before & PG.waiters) !== 0) wake(s.flags, pfn);
+}
+
+/** Statistics only: no decision of the lab's programs rests on them, so they are no steps. */
+export function accountDirty(m: Machine, delta: number): void {
+  Atomics.add(m.state.global, GLOBAL.nrDirty, delta);
+}

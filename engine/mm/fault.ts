@@ -1,0 +1,191 @@
+// Page faults: reads, and the write fault on a shared file mapping with page_mkwrite, in the order
+// of kernel.md 4.2 (Linux: mm/memory.c, fs/buffer.c).
+
+import type { Machine } from '../machine.js';
+import { add, cas, load, or, read, store } from '../memory/word.js';
+import { loadLong } from '../memory/long.js';
+import { Errno } from '../sched/errors.js';
+import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
+import type { Op, Task } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
+import { allocPage, putFolio } from './alloc.js';
+import { zeroTail } from './content.js';
+import { markDirty } from './dirty.js';
+import { readFolio } from './filemap.js';
+import { getFolio, lockFolio, PG, unlockFolio, waitOnWriteback } from './folio.js';
+import { PTE, pteIndex, ptlIndex } from './pte.js';
+import { findVma, VM } from './vma.js';
+
+/**
+ * Handles a fault at `vpn` (handle_mm_fault). The caller holds mmap_lock shared and looks at the
+ * PTE again afterwards: a fault may have to be taken twice.
+ * @throws Errno EFAULT for what would be SIGSEGV; EIO, ENOSPC, ENOMEM for what would be SIGBUS
+ */
+export function* handleFault(task: Task, m: Machine, mm: number, vpn: number, isWrite: boolean): Op<void> {
+  const s = m.state;
+  const vma = findVma(m, mm, vpn);
+  if (vma < 0) throw new Errno('EFAULT', `nothing is mapped at page ${String(vpn)} of address space ${String(mm)}`);
+  const flags = read(s.vmaFlags, vma);
+  if ((flags & (isWrite ? VM.write : VM.read)) === 0) {
+    throw new Errno('EFAULT', `page ${String(vpn)} is not mapped for ${isWrite ? 'writing' : 'reading'}`);
+  }
+  if (lab?.point()) yield STEP;
+  const entry = load(s.pte, pteIndex(m, mm, vpn));
+  if ((entry & PTE.present) !== 0 && (!isWrite || (entry & PTE.write) !== 0)) return;
+  const inode = read(s.vmaInode, vma) - 1;
+  if (inode < 0) {
+    yield* anonymousFault(task, m, mm, vpn);
+    return;
+  }
+  const index = read(s.vmaPgoff, vma) + vpn - read(s.vmaStart, vma);
+  const pfn = (entry & PTE.present) !== 0
+    ? yield* mappedFolio(task, m, mm, vpn, entry)
+    : yield* fileFolio(task, m, inode, index);
+  if (pfn === 0) return; // the PTE changed: fault again if need be
+  if (isWrite) yield* writeFault(task, m, mm, vpn, inode, index, pfn);
+  else yield* installPte(task, m, mm, vpn, pfn, PTE.present);
+  yield* putFolio(task, m, pfn);
+}
+
+/** The folio that a present PTE maps, with a reference; 0 if the PTE changed. */
+function* mappedFolio(task: Task, m: Machine, mm: number, vpn: number, entry: number): Op<number> {
+  const lock = ptlIndex(m, mm, vpn);
+  yield* spinLock(task, m.ptl, lock);
+  if (lab?.point()) yield STEP;
+  const same = load(m.state.pte, pteIndex(m, mm, vpn)) === entry;
+  const pfn = same ? entry >>> PTE.pfnShift : 0;
+  if (same) {
+    if (lab?.point()) yield STEP;
+    getFolio(m, pfn);
+  }
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.ptl, lock);
+  return pfn;
+}
+
+/** The file's folio, read in, with a reference and unlocked (filemap_fault). */
+function* fileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+  yield* downRead(task, m.invalidateLock, inode);
+  try {
+    if (lab?.point()) yield STEP;
+    checkSize(m, inode, index);
+    const pfn = yield* readFolio(task, m, inode, index);
+    if (lab?.point()) yield STEP;
+    unlockFolio(task, m, pfn);
+    return pfn;
+  } finally {
+    if (lab?.point()) yield STEP;
+    upRead(task, m.invalidateLock, inode);
+  }
+}
+
+function* writeFault(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  inode: number,
+  index: number,
+  pfn: number,
+): Op<void> {
+  if (!(yield* pageMkwrite(task, m, inode, index, pfn))) return;
+  // page_mkwrite returned the folio locked (2.6.30 on), so nothing cleans it before the PTE is dirty.
+  const locked = m.profile.mkwriteReturnsLocked;
+  const installed = yield* installPte(task, m, mm, vpn, pfn, PTE.present | PTE.write | PTE.dirty);
+  if (installed) yield* markDirty(task, m, pfn);
+  if (locked) {
+    if (lab?.point()) yield STEP;
+    unlockFolio(task, m, pfn);
+  }
+}
+
+/**
+ * Tells the file system that a page is about to be written through a mapping (page_mkwrite,
+ * block_page_mkwrite): reserves its block, attaches buffers, dirties it, waits for stable pages.
+ * @returns false if the folio is not the file's any more (VM_FAULT_NOPAGE: look again)
+ * @throws Errno ENOSPC, EIO: the store ends in SIGBUS
+ */
+export function* pageMkwrite(task: Task, m: Machine, inode: number, index: number, pfn: number): Op<boolean> {
+  const s = m.state;
+  yield* downRead(task, m.invalidateLock, inode);
+  try {
+    yield* m.fs.beforeMkwrite(task, inode);
+    yield* lockFolio(task, m, pfn);
+    let keepLock = false;
+    try {
+      if (lab?.point()) yield STEP;
+      if (load(s.mapping, pfn) !== inode + 1) return false;
+      if (lab?.point()) yield STEP;
+      checkSize(m, inode, index);
+      yield* m.fs.prepareWrite(task, inode, index, pfn);
+      yield* markDirty(task, m, pfn);
+      if (m.fs.stableWrites) yield* waitOnWriteback(task, m, pfn);
+      keepLock = m.profile.mkwriteReturnsLocked;
+      return true;
+    } finally {
+      if (!keepLock) {
+        if (lab?.point()) yield STEP;
+        unlockFolio(task, m, pfn);
+      }
+    }
+  } finally {
+    if (lab?.point()) yield STEP;
+    upRead(task, m.invalidateLock, inode);
+  }
+}
+
+/** A store or load past the last page of a file is a SIGBUS. One step. */
+function checkSize(m: Machine, inode: number, index: number): void {
+  const size = loadLong(m.state.iSize, inode);
+  if (index * m.geometry.pageBytes >= size) {
+    throw new Errno('EIO', `page ${String(index)} lies past the end of a file of ${String(size)} bytes (SIGBUS)`);
+  }
+}
+
+function* anonymousFault(task: Task, m: Machine, mm: number, vpn: number): Op<void> {
+  const s = m.state;
+  const pfn = yield* allocPage(task, m);
+  if (pfn === 0) throw new Errno('ENOMEM', `all ${String(m.geometry.pages)} page frames are in use`);
+  yield* zeroTail(m, pfn, 0);
+  if (lab?.point()) yield STEP;
+  or(s.flags, pfn, PG.anon | PG.uptodate);
+  yield* installPte(task, m, mm, vpn, pfn, PTE.present | PTE.write | PTE.dirty);
+  yield* putFolio(task, m, pfn);
+}
+
+/**
+ * Maps `pfn` at `vpn`, or makes its present mapping writable. The mapping takes a reference.
+ * @returns false if something else is mapped there now
+ */
+function* installPte(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  pfn: number,
+  bits: number,
+): Op<boolean> {
+  const s = m.state;
+  const at = pteIndex(m, mm, vpn);
+  const lock = ptlIndex(m, mm, vpn);
+  yield* spinLock(task, m.ptl, lock);
+  let installed = false;
+  if (lab?.point()) yield STEP;
+  const entry = load(s.pte, at);
+  if (entry === 0) {
+    if (lab?.point()) yield STEP;
+    add(s.refcount, pfn, 1);
+    if (lab?.point()) yield STEP;
+    add(s.mapcount, pfn, 1);
+    if (lab?.point()) yield STEP;
+    store(s.pte, at, (pfn << PTE.pfnShift) | bits);
+    installed = true;
+  } else if (entry >>> PTE.pfnShift === pfn) {
+    if (lab?.point()) yield STEP;
+    cas(s.pte, at, entry, entry | bits);
+    installed = true;
+  }
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.ptl, lock);
+  return installed;
+}

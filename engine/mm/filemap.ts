@@ -1,0 +1,98 @@
+// Finding pages of a file in the page cache, and bringing them in (Linux: mm/filemap.c).
+
+import type { Machine } from '../machine.js';
+import { GLOBAL } from '../memory/layout.js';
+import { add, load, or, store, write } from '../memory/word.js';
+import { Errno } from '../sched/errors.js';
+import { spinLock, spinUnlock } from '../sched/lock.js';
+import type { Op, Task } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
+import { allocPage, putFolio } from './alloc.js';
+import { lockFolio, PG, tryGet, unlockFolio } from './folio.js';
+import { cacheInsert, cacheLookup, giveNodes, nodesNeeded, takeNodes } from './pagecache.js';
+
+/** The folio at `index` with a reference, or 0 if none is cached (filemap_get_folio). */
+export function* findFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+  yield* spinLock(task, m.iPages, inode);
+  const pfn = cacheLookup(m, inode, index);
+  if (pfn !== 0) {
+    if (lab?.point()) yield STEP;
+    // Under i_pages a cached folio has the cache's reference: this can't fail.
+    tryGet(m, pfn, 1);
+  }
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.iPages, inode);
+  return pfn;
+}
+
+/**
+ * The folio at `index`, locked and with a reference, added to the cache if it is not there (then
+ * not uptodate).
+ * @throws Errno ENOMEM
+ */
+export function* grabFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+  for (;;) {
+    const found = yield* findFolio(task, m, inode, index);
+    const pfn = found !== 0 ? found : yield* addFolio(task, m, inode, index);
+    if (pfn === 0) continue; // somebody else added it first
+    yield* lockFolio(task, m, pfn);
+    if (lab?.point()) yield STEP;
+    if (load(m.state.mapping, pfn) === inode + 1) return pfn;
+    if (lab?.point()) yield STEP;
+    unlockFolio(task, m, pfn); // truncated meanwhile
+    yield* putFolio(task, m, pfn);
+  }
+}
+
+/**
+ * As grabFolio(), and filled from the file: uptodate.
+ * @throws Errno ENOMEM, EIO
+ */
+export function* readFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+  const pfn = yield* grabFolio(task, m, inode, index);
+  if (lab?.point()) yield STEP;
+  if ((load(m.state.flags, pfn) & PG.uptodate) !== 0) return pfn;
+  try {
+    yield* m.fs.readFolio(task, inode, index, pfn);
+  } catch (error) {
+    if (lab?.point()) yield STEP;
+    unlockFolio(task, m, pfn);
+    yield* putFolio(task, m, pfn);
+    throw error;
+  }
+  if (lab?.point()) yield STEP;
+  or(m.state.flags, pfn, PG.uptodate);
+  return pfn;
+}
+
+/** Adds a new folio with the cache's reference and the caller's; 0 if `index` was taken. */
+function* addFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+  const s = m.state;
+  const pfn = yield* allocFileFolio(task, m);
+  write(s.index, pfn, index);
+  if (lab?.point()) yield STEP;
+  add(s.refcount, pfn, 1);
+  let spare = yield* takeNodes(task, m, nodesNeeded(index));
+  yield* spinLock(task, m.iPages, inode);
+  const taken = cacheLookup(m, inode, index) !== 0;
+  if (!taken) {
+    spare = cacheInsert(m, inode, index, pfn, spare);
+    if (lab?.point()) yield STEP;
+    store(s.mapping, pfn, inode + 1);
+  }
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.iPages, inode);
+  yield* giveNodes(task, m, spare);
+  if (taken) {
+    yield* putFolio(task, m, pfn, 2);
+    return 0;
+  }
+  Atomics.add(s.global, GLOBAL.nrFilePages, 1);
+  return pfn;
+}
+
+function* allocFileFolio(task: Task, m: Machine): Op<number> {
+  const pfn = yield* allocPage(task, m);
+  if (pfn === 0) throw new Errno('ENOMEM', `all ${String(m.geometry.pages)} page frames are in use`);
+  return pfn;
+}

@@ -1,0 +1,110 @@
+// From a page to its mappings: write-protecting them (mkclean) and taking them away (unmap).
+// (Linux: mm/rmap.c, page_mkclean_one and try_to_unmap_one.)
+
+import type { Machine } from '../machine.js';
+import { add, cas, load, read } from '../memory/word.js';
+import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
+import type { Op, Task } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
+import { putFolio } from './alloc.js';
+import { markDirty } from './dirty.js';
+import { flushTlb, PTE, pteIndex, ptlIndex } from './pte.js';
+
+/**
+ * Write-protects and cleans every PTE that maps a file folio (page_mkclean). The caller holds the
+ * folio lock.
+ * @returns was any of them dirty or writable?
+ */
+export function* mkclean(task: Task, m: Machine, inode: number, pfn: number): Op<boolean> {
+  const s = m.state;
+  const index = read(s.index, pfn);
+  let cleaned = false;
+  yield* downRead(task, m.iMmapRwsem, inode);
+  for (let vma = read(s.iMmap, inode); vma !== 0; vma = read(s.vmaNextInFile, vma - 1)) {
+    const vpn = vpnOf(m, vma - 1, index);
+    if (vpn < 0) continue;
+    if (yield* mkcleanOne(task, m, read(s.vmaMm, vma - 1) - 1, vpn, pfn)) cleaned = true;
+  }
+  if (lab?.point()) yield STEP;
+  upRead(task, m.iMmapRwsem, inode);
+  return cleaned;
+}
+
+/** Where VMA `vma` maps page `index` of its file, or -1. */
+export function vpnOf(m: Machine, vma: number, index: number): number {
+  const s = m.state;
+  const offset = index - read(s.vmaPgoff, vma);
+  return offset >= 0 && offset < read(s.vmaPages, vma) ? read(s.vmaStart, vma) + offset : -1;
+}
+
+function* mkcleanOne(task: Task, m: Machine, mm: number, vpn: number, pfn: number): Op<boolean> {
+  const { pte } = m.state;
+  const at = pteIndex(m, mm, vpn);
+  const lock = ptlIndex(m, mm, vpn);
+  yield* spinLock(task, m.ptl, lock);
+  let cleaned = false;
+  for (;;) {
+    if (lab?.point()) yield STEP;
+    const entry = load(pte, at);
+    if (entry === 0 || entry >>> PTE.pfnShift !== pfn) break;
+    if ((entry & (PTE.write | PTE.dirty)) === 0) break;
+    if (lab?.point()) yield STEP;
+    // A CPU may set the dirty bit meanwhile, as hardware does: hence the cas.
+    if (cas(pte, at, entry, entry & ~(PTE.write | PTE.dirty)) !== entry) continue;
+    yield* flushTlb(task, m, at);
+    cleaned = true;
+    break;
+  }
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.ptl, lock);
+  return cleaned;
+}
+
+/**
+ * Takes away every PTE that maps a file folio; dirty ones dirty the folio. The caller holds the
+ * folio lock.
+ */
+export function* unmapFolio(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
+  const s = m.state;
+  if (lab?.point()) yield STEP;
+  if (load(s.mapcount, pfn) === 0) return;
+  const index = read(s.index, pfn);
+  yield* downRead(task, m.iMmapRwsem, inode);
+  for (let vma = read(s.iMmap, inode); vma !== 0; vma = read(s.vmaNextInFile, vma - 1)) {
+    const vpn = vpnOf(m, vma - 1, index);
+    if (vpn >= 0) yield* zapPte(task, m, read(s.vmaMm, vma - 1) - 1, vpn, pfn);
+  }
+  if (lab?.point()) yield STEP;
+  upRead(task, m.iMmapRwsem, inode);
+}
+
+/**
+ * Takes one PTE away, if it maps `pfn` (or, for -1, whatever it maps), and gives up the mapping's
+ * reference (zap_pte_range). A dirty PTE dirties its file folio.
+ */
+export function* zapPte(task: Task, m: Machine, mm: number, vpn: number, pfn: number): Op<void> {
+  const { pte, mapcount } = m.state;
+  const at = pteIndex(m, mm, vpn);
+  const lock = ptlIndex(m, mm, vpn);
+  yield* spinLock(task, m.ptl, lock);
+  let entry: number;
+  for (;;) {
+    if (lab?.point()) yield STEP;
+    entry = load(pte, at);
+    if (entry === 0 || (pfn >= 0 && entry >>> PTE.pfnShift !== pfn)) {
+      if (lab?.point()) yield STEP;
+      spinUnlock(task, m.ptl, lock);
+      return;
+    }
+    if (lab?.point()) yield STEP;
+    if (cas(pte, at, entry, 0) === entry) break;
+  }
+  yield* flushTlb(task, m, at);
+  const mapped = entry >>> PTE.pfnShift;
+  if ((entry & PTE.dirty) !== 0) yield* markDirty(task, m, mapped);
+  if (lab?.point()) yield STEP;
+  add(mapcount, mapped, -1);
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.ptl, lock);
+  yield* putFolio(task, m, mapped);
+}
