@@ -4,12 +4,20 @@
 
 import { FINDING_KINDS, type Finding } from './finding.js';
 import { Frames } from './memory/frames.js';
-import { attachState, FINDING_BYTES, FINDINGS_MAX, type Geometry, GLOBAL, type State, stateBytes } from './memory/layout.js';
+import {
+  attachState,
+  FINDING_BYTES,
+  FINDINGS_MAX,
+  type Geometry,
+  GLOBAL,
+  type State,
+  stateBytes,
+} from './memory/layout.js';
 import type { FileSystem } from './mm/address-space.js';
 import type { Profile } from './profile/profile.js';
-import { lockClass, Lockdep, type LockClassName } from './sched/lockdep.js';
-import type { Locks } from './sched/lock.js';
 import { InvariantError } from './sched/errors.js';
+import type { Locks } from './sched/lock.js';
+import { type LockClassName, Lockdep, lockClass } from './sched/lockdep.js';
 import { Task } from './sched/op.js';
 
 /** What threads share to run one machine; structured-clone passes it to a worker. */
@@ -86,7 +94,8 @@ export class Machine {
 
   /** The file system that the inodes of this machine belong to, on this thread. */
   get fs(): FileSystem {
-    if (this.mounted === null) throw new InvariantError('no file system is mounted on this machine');
+    if (this.mounted === null)
+      throw new InvariantError('no file system is mounted on this machine');
     return this.mounted;
   }
 
@@ -165,7 +174,9 @@ export function createMachine(
 ): Machine {
   const have = frames.reduce((sum, buffer) => sum + buffer.byteLength, 0);
   if (!geometry.framesInState && have < geometry.pages * geometry.pageBytes) {
-    throw new InvariantError(`${String(have)} B of memory for ${String(geometry.pages)} page frames`);
+    throw new InvariantError(
+      `${String(have)} B of memory for ${String(geometry.pages)} page frames`,
+    );
   }
   const state = new SharedArrayBuffer(stateBytes(geometry));
   return new Machine({ geometry, profile, state, frames, lockdep });

@@ -12,8 +12,20 @@ export interface Addon {
   setErrorClass(errorClass: typeof NativeError): void;
 
   createArena(segments: readonly Uint8Array[]): ArenaHandle;
-  arenaPreadv(arena: ArenaHandle, fd: number, iov: Float64Array, count: number, fileOffset: number): number;
-  arenaPwritev(arena: ArenaHandle, fd: number, iov: Float64Array, count: number, fileOffset: number): number;
+  arenaPreadv(
+    arena: ArenaHandle,
+    fd: number,
+    iov: Float64Array,
+    count: number,
+    fileOffset: number,
+  ): number;
+  arenaPwritev(
+    arena: ArenaHandle,
+    fd: number,
+    iov: Float64Array,
+    count: number,
+    fileOffset: number,
+  ): number;
   arenaCrc32c(arena: ArenaHandle, offsetBytes: number, lengthBytes: number, seed: number): number;
   viewCrc32c(view: Uint8Array, seed: number): number;
 
@@ -38,7 +50,12 @@ export interface Addon {
   createSealedMemory(name: string, lengthBytes: number): number;
   checkSealed(fd: number, lengthBytes: number): void;
   reserveRange(fd: number, offsetBytes: number, lengthBytes: number): void;
-  mapShared(fd: number, offsetBytes: number, lengthBytes: number, writable: boolean): SharedArrayBuffer;
+  mapShared(
+    fd: number,
+    offsetBytes: number,
+    lengthBytes: number,
+    writable: boolean,
+  ): SharedArrayBuffer;
   pageBytes(): number;
 
   setTimerSlack(slackNs: number): void;
@@ -92,7 +109,8 @@ function loadAddon(): Addon {
   } catch (cause) {
     throw new Error(`The native addon ${path} cannot be loaded: ${advice}`, { cause });
   }
-  if (!isAddon(loaded)) throw new Error(`The native addon ${path} is of another version: ${advice}`);
+  if (!isAddon(loaded))
+    throw new Error(`The native addon ${path} is of another version: ${advice}`);
   // The addon makes a few raw V8 calls, which fit one major version of Node only.
   const builtFor = loaded.builtForModules();
   if (String(builtFor) !== process.versions.modules) {

@@ -1,5 +1,5 @@
 // File I/O straight between a descriptor and shared memory, without a copy in between.
-import { addon, type ArenaHandle } from './addon.js';
+import { type ArenaHandle, addon } from './addon.js';
 
 /**
  * Consecutive segments of shared memory seen as one range of bytes. Each thread makes its own over views of the same

@@ -22,7 +22,9 @@ export interface FileStatus {
 }
 
 /** `pid` is null where the holder cannot be told: another PID namespace, or a file system with device numbers of its own. */
-export type LockResult = { readonly locked: true } | { readonly locked: false; readonly pid: number | null };
+export type LockResult =
+  | { readonly locked: true }
+  | { readonly locked: false; readonly pid: number | null };
 
 export type FallocateMode = 'allocate' | 'punch' | 'zero';
 
@@ -35,7 +37,13 @@ const FALLOCATE_MODES: Readonly<Record<FallocateMode, number>> = { allocate: 0, 
  * @throws NativeError ENOENT, EEXIST, EACCES, ...
  */
 export function openFile(path: string, flags: OpenFlags = {}): number {
-  const { create = false, exclusive = false, readOnly = false, direct = false, mode = 0o644 } = flags;
+  const {
+    create = false,
+    exclusive = false,
+    readOnly = false,
+    direct = false,
+    mode = 0o644,
+  } = flags;
   return addon.openFile(path, create, exclusive, readOnly, direct, mode);
 }
 
@@ -77,7 +85,12 @@ export function fdatasync(fd: number): void {
  * The last two leave the size alone.
  * @throws NativeError ENOSPC, EOPNOTSUPP if the file system cannot, EINVAL, EBADF.
  */
-export function fallocate(fd: number, mode: FallocateMode, offsetBytes: number, lengthBytes: number): void {
+export function fallocate(
+  fd: number,
+  mode: FallocateMode,
+  offsetBytes: number,
+  lengthBytes: number,
+): void {
   addon.fallocate(fd, FALLOCATE_MODES[mode], offsetBytes, lengthBytes);
 }
 

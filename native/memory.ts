@@ -130,7 +130,12 @@ function checkLayout(lengthBytes: number, segmentBytes: number): void {
 }
 
 /** Maps a descriptor that nobody else owns yet, and closes it if that fails. */
-function ownMapping(fd: number, lengthBytes: number, segmentBytes: number, writable: boolean): Memory {
+function ownMapping(
+  fd: number,
+  lengthBytes: number,
+  segmentBytes: number,
+  writable: boolean,
+): Memory {
   try {
     return new Memory(fd, mapSegments(fd, 0, lengthBytes, segmentBytes, writable));
   } catch (error) {

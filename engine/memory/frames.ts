@@ -26,7 +26,9 @@ export class Frames {
     const first = segments.length > 1 ? segments[0].byteLength : 2 ** 30 * pageBytes;
     this.segmentShift = Math.log2(first / pageBytes);
     if (!Number.isInteger(this.pageShift) || !Number.isInteger(this.segmentShift)) {
-      throw new InvariantError(`frames of ${String(pageBytes)} B in segments of ${String(first)} B`);
+      throw new InvariantError(
+        `frames of ${String(pageBytes)} B in segments of ${String(first)} B`,
+      );
     }
     this.segmentMask = 2 ** this.segmentShift - 1;
     this.bytes = segments;

@@ -260,7 +260,8 @@ export function attachState(geometry: Geometry, buffer: SharedArrayBuffer): Stat
   const advance = (bytes: number): number => {
     const offset = at;
     at += lineUp(bytes);
-    if (at > buffer.byteLength) throw new InvariantError('state buffer is smaller than its geometry');
+    if (at > buffer.byteLength)
+      throw new InvariantError('state buffer is smaller than its geometry');
     return offset;
   };
   return carve(geometry, {

@@ -44,5 +44,11 @@ export interface FileSystem {
    * @returns pages written
    * @throws Errno EIO, ENOSPC
    */
-  writepages(task: Task, inode: number, mode: SyncMode, fromIndex: number, toIndex: number): Op<number>;
+  writepages(
+    task: Task,
+    inode: number,
+    mode: SyncMode,
+    fromIndex: number,
+    toIndex: number,
+  ): Op<number>;
 }

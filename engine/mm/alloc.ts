@@ -8,8 +8,8 @@ import type { Machine } from '../machine.js';
 import { GLOBAL } from '../memory/layout.js';
 import { add, cas, read, store, write } from '../memory/word.js';
 import { InvariantError, KernelBug } from '../sched/errors.js';
-import { type Op, spinOn, type Task } from '../sched/op.js';
 import { spinLock, spinUnlock } from '../sched/lock.js';
+import { type Op, spinOn, type Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 
 /** Puts all frames but number 0 on the free list. Once, before the machine runs. */
@@ -56,7 +56,9 @@ export function* putFolio(task: Task, m: Machine, pfn: number, references = 1): 
   const before = add(m.state.refcount, pfn, -references);
   if (before === references) yield* freePage(task, m, pfn);
   else if (before < references) {
-    throw new KernelBug(`BUG: refcount of folio ${String(pfn)} underflows: ${String(before - references)}`);
+    throw new KernelBug(
+      `BUG: refcount of folio ${String(pfn)} underflows: ${String(before - references)}`,
+    );
   }
 }
 

@@ -2,8 +2,8 @@
 // of kernel.md 4.2 (Linux: mm/memory.c, fs/buffer.c).
 
 import type { Machine } from '../machine.js';
-import { add, cas, load, or, read, store } from '../memory/word.js';
 import { loadLong } from '../memory/long.js';
+import { add, cas, load, or, read, store } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
@@ -21,13 +21,26 @@ import { findVma, VM } from './vma.js';
  * PTE again afterwards: a fault may have to be taken twice.
  * @throws Errno EFAULT for what would be SIGSEGV; EIO, ENOSPC, ENOMEM for what would be SIGBUS
  */
-export function* handleFault(task: Task, m: Machine, mm: number, vpn: number, isWrite: boolean): Op<void> {
+export function* handleFault(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  isWrite: boolean,
+): Op<void> {
   const s = m.state;
   const vma = findVma(m, mm, vpn);
-  if (vma < 0) throw new Errno('EFAULT', `nothing is mapped at page ${String(vpn)} of address space ${String(mm)}`);
+  if (vma < 0)
+    throw new Errno(
+      'EFAULT',
+      `nothing is mapped at page ${String(vpn)} of address space ${String(mm)}`,
+    );
   const flags = read(s.vmaFlags, vma);
   if ((flags & (isWrite ? VM.write : VM.read)) === 0) {
-    throw new Errno('EFAULT', `page ${String(vpn)} is not mapped for ${isWrite ? 'writing' : 'reading'}`);
+    throw new Errno(
+      'EFAULT',
+      `page ${String(vpn)} is not mapped for ${isWrite ? 'writing' : 'reading'}`,
+    );
   }
   if (lab?.point()) yield STEP;
   const entry = load(s.pte, pteIndex(m, mm, vpn));
@@ -38,13 +51,22 @@ export function* handleFault(task: Task, m: Machine, mm: number, vpn: number, is
     return;
   }
   const index = read(s.vmaPgoff, vma) + vpn - read(s.vmaStart, vma);
-  const pfn = (entry & PTE.present) !== 0
-    ? yield* mappedFolio(task, m, mm, vpn, entry)
-    : yield* fileFolio(task, m, inode, index);
-  if (pfn === 0) return; // the PTE changed: fault again if need be
-  if (isWrite) yield* writeFault(task, m, mm, vpn, inode, index, pfn);
-  else yield* installPte(task, m, mm, vpn, pfn, PTE.present);
-  yield* putFolio(task, m, pfn);
+  let pfn: number;
+  if ((entry & PTE.present) !== 0) {
+    pfn = yield* mappedFolio(task, m, mm, vpn, entry);
+    if (pfn === 0) return; // the PTE changed: fault again if need be
+  } else {
+    pfn = yield* lockedFileFolio(task, m, inode, index);
+    // A read fault keeps the folio locked until it is mapped, so that a truncate finds the mapping.
+    if (!isWrite) yield* installPte(task, m, mm, vpn, pfn, PTE.present);
+    if (lab?.point()) yield STEP;
+    unlockFolio(task, m, pfn);
+  }
+  try {
+    if (isWrite) yield* writeFault(task, m, mm, vpn, inode, index, pfn);
+  } finally {
+    yield* putFolio(task, m, pfn);
+  }
 }
 
 /** The folio that a present PTE maps, with a reference; 0 if the PTE changed. */
@@ -63,16 +85,13 @@ function* mappedFolio(task: Task, m: Machine, mm: number, vpn: number, entry: nu
   return pfn;
 }
 
-/** The file's folio, read in, with a reference and unlocked (filemap_fault). */
-function* fileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+/** The file's folio, read in, locked and with a reference (filemap_fault). */
+function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
   yield* downRead(task, m.invalidateLock, inode);
   try {
     if (lab?.point()) yield STEP;
     checkSize(m, inode, index);
-    const pfn = yield* readFolio(task, m, inode, index);
-    if (lab?.point()) yield STEP;
-    unlockFolio(task, m, pfn);
-    return pfn;
+    return yield* readFolio(task, m, inode, index);
   } finally {
     if (lab?.point()) yield STEP;
     upRead(task, m.invalidateLock, inode);
@@ -105,7 +124,13 @@ function* writeFault(
  * @returns false if the folio is not the file's any more (VM_FAULT_NOPAGE: look again)
  * @throws Errno ENOSPC, EIO: the store ends in SIGBUS
  */
-export function* pageMkwrite(task: Task, m: Machine, inode: number, index: number, pfn: number): Op<boolean> {
+export function* pageMkwrite(
+  task: Task,
+  m: Machine,
+  inode: number,
+  index: number,
+  pfn: number,
+): Op<boolean> {
   const s = m.state;
   yield* downRead(task, m.invalidateLock, inode);
   try {
@@ -138,14 +163,18 @@ export function* pageMkwrite(task: Task, m: Machine, inode: number, index: numbe
 function checkSize(m: Machine, inode: number, index: number): void {
   const size = loadLong(m.state.iSize, inode);
   if (index * m.geometry.pageBytes >= size) {
-    throw new Errno('EIO', `page ${String(index)} lies past the end of a file of ${String(size)} bytes (SIGBUS)`);
+    throw new Errno(
+      'EIO',
+      `page ${String(index)} lies past the end of a file of ${String(size)} bytes (SIGBUS)`,
+    );
   }
 }
 
 function* anonymousFault(task: Task, m: Machine, mm: number, vpn: number): Op<void> {
   const s = m.state;
   const pfn = yield* allocPage(task, m);
-  if (pfn === 0) throw new Errno('ENOMEM', `all ${String(m.geometry.pages)} page frames are in use`);
+  if (pfn === 0)
+    throw new Errno('ENOMEM', `all ${String(m.geometry.pages)} page frames are in use`);
   yield* zeroTail(m, pfn, 0);
   if (lab?.point()) yield STEP;
   or(s.flags, pfn, PG.anon | PG.uptodate);

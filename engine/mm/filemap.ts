@@ -93,6 +93,7 @@ function* addFolio(task: Task, m: Machine, inode: number, index: number): Op<num
 
 function* allocFileFolio(task: Task, m: Machine): Op<number> {
   const pfn = yield* allocPage(task, m);
-  if (pfn === 0) throw new Errno('ENOMEM', `all ${String(m.geometry.pages)} page frames are in use`);
+  if (pfn === 0)
+    throw new Errno('ENOMEM', `all ${String(m.geometry.pages)} page frames are in use`);
   return pfn;
 }

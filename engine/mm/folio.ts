@@ -37,10 +37,7 @@ export function* lockFolio(task: Task, m: Machine, pfn: number): Op<void> {
     const value = peek(flags, pfn);
     if ((value & PG.locked) === 0) {
       if (cas(flags, pfn, value, value | PG.locked) === value) return;
-    } else if (
-      (value & PG.waiters) !== 0 ||
-      cas(flags, pfn, value, value | PG.waiters) === value
-    ) {
+    } else if ((value & PG.waiters) !== 0 || cas(flags, pfn, value, value | PG.waiters) === value) {
       yield sleepOn(task, flags, pfn, value | PG.waiters);
     }
   }
@@ -56,7 +53,8 @@ export function tryLockFolio(task: Task, m: Machine, pfn: number): boolean {
 /** Unlocks a folio. One step. */
 export function unlockFolio(task: Task, m: Machine, pfn: number): void {
   const before = and(m.state.flags, pfn, ~(PG.locked | PG.waiters));
-  if ((before & PG.locked) === 0) throw new KernelBug(`BUG: unlock of unlocked folio ${String(pfn)}`);
+  if ((before & PG.locked) === 0)
+    throw new KernelBug(`BUG: unlock of unlocked folio ${String(pfn)}`);
   if ((before & PG.waiters) !== 0) wake(m.state.flags, pfn);
   if (m.lockdep !== null) m.lockdep.release(task, m.folioClass);
 }
@@ -76,7 +74,6 @@ export function* waitOnWriteback(task: Task, m: Machine, pfn: number): Op<void> 
     yield sleepOn(task, flags, pfn, value | PG.waiters);
   }
 }
-
 
 /** Takes a reference if the folio has any (folio_try_get). One step. */
 export function tryGet(m: Machine, pfn: number, references: number): boolean {

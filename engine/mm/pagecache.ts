@@ -20,7 +20,9 @@ import { lab, STEP } from '../sched/step.js';
 
 /** Marks of the tree (PAGECACHE_TAG_*). */
 export const MARK = { dirty: 0, writeback: 1, towrite: 2 } as const;
-export type Mark = (typeof MARK)[keyof typeof MARK];
+export type Mark = 0 | 1 | 2;
+
+const MARKS: readonly Mark[] = [MARK.dirty, MARK.writeback, MARK.towrite];
 
 const BITS = 6;
 const MARKS_AT = NODE_SLOTS;
@@ -31,7 +33,8 @@ const HEIGHT_MAX = 5;
 /** Puts all tree nodes on their free list. Once, before the machine runs. */
 export function initNodes(m: Machine): void {
   const { node, global } = m.state;
-  for (let n = 0; n < m.geometry.nodes; n++) node[n * NODE_WORDS] = n + 1 < m.geometry.nodes ? n + 2 : 0;
+  for (let n = 0; n < m.geometry.nodes; n++)
+    node[n * NODE_WORDS] = n + 1 < m.geometry.nodes ? n + 2 : 0;
   global[GLOBAL.nodeFreeHead] = m.geometry.nodes > 0 ? 1 : 0;
   global[GLOBAL.nodeFreeCount] = m.geometry.nodes;
 }
@@ -75,7 +78,8 @@ export function* takeNodes(task: Task, m: Machine, count: number): Op<number> {
   }
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.nodeLock, 0);
-  if (free < count) throw new Errno('ENOMEM', `page-cache nodes: all ${String(m.geometry.nodes)} are in use`);
+  if (free < count)
+    throw new Errno('ENOMEM', `page-cache nodes: all ${String(m.geometry.nodes)} are in use`);
   return head;
 }
 
@@ -102,7 +106,13 @@ export function* giveNodes(task: Task, m: Machine, chain: number): Op<void> {
  * @param chain nodes reserved with takeNodes(nodesNeeded(index))
  * @returns the nodes left over, for giveNodes() after the lock
  */
-export function cacheInsert(m: Machine, inode: number, index: number, pfn: number, chain: number): number {
+export function cacheInsert(
+  m: Machine,
+  inode: number,
+  index: number,
+  pfn: number,
+  chain: number,
+): number {
   const { node, iPagesRoot } = m.state;
   let spare = chain;
   const fresh = (): number => {
@@ -137,7 +147,8 @@ export function cacheInsert(m: Machine, inode: number, index: number, pfn: numbe
     const slot = base + ((index >>> (BITS * level)) & (NODE_SLOTS - 1));
     const below = read(node, slot);
     if (level === 0) {
-      if (below !== 0) throw new InvariantError(`page ${String(index)} of inode ${String(inode)} is cached twice`);
+      if (below !== 0)
+        throw new InvariantError(`page ${String(index)} of inode ${String(inode)} is cached twice`);
       write(node, slot, pfn);
       write(node, base + COUNT_AT, read(node, base + COUNT_AT) + 1);
     } else if (below === 0) {
@@ -159,12 +170,13 @@ export function cacheInsert(m: Machine, inode: number, index: number, pfn: numbe
 export function cacheDelete(m: Machine, inode: number, index: number): number {
   const { node, iPagesRoot } = m.state;
   const height = read(iPagesRoot, inode * 2 + 1);
-  for (let mark = 0; mark < 3; mark++) clearMark(m, inode, index, mark as Mark);
+  for (const mark of MARKS) clearMark(m, inode, index, mark);
   const path: number[] = [];
   let at = read(iPagesRoot, inode * 2);
   for (let level = height - 1; level >= 0; level--) {
     path.push(at);
-    if (level > 0) at = read(node, (at - 1) * NODE_WORDS + ((index >>> (BITS * level)) & (NODE_SLOTS - 1)));
+    if (level > 0)
+      at = read(node, (at - 1) * NODE_WORDS + ((index >>> (BITS * level)) & (NODE_SLOTS - 1)));
   }
   let freed = 0;
   for (let level = 0; level < height; level++) {
@@ -208,17 +220,19 @@ export function hasMark(m: Machine, inode: number, index: number, mark: Mark): b
 }
 
 /** The first index in [from, to] whose page has the mark, or -1. Caller holds i_pages. */
-export function nextMarked(m: Machine, inode: number, from: number, to: number, mark: Mark): number {
-  const { iPagesRoot } = m.state;
-  const height = read(iPagesRoot, inode * 2 + 1);
-  if (height === 0 || from > to || from >>> (BITS * height) !== 0) return -1;
-  const found = findBelow(m, read(iPagesRoot, inode * 2), height - 1, from, mark);
-  return found >= 0 && found <= to ? found : -1;
+export function nextMarked(
+  m: Machine,
+  inode: number,
+  from: number,
+  to: number,
+  mark: Mark,
+): number {
+  return nextWith(m, inode, from, to, mark);
 }
 
 /** The first index in [from, to] at which anything is cached, or -1. Caller holds i_pages. */
 export function nextCached(m: Machine, inode: number, from: number, to: number): number {
-  return nextMarked(m, inode, from, to, ANY as Mark);
+  return nextWith(m, inode, from, to, ANY);
 }
 
 /** Does any page of the inode have the mark? Caller holds i_pages. */
@@ -229,6 +243,14 @@ export function anyMarked(m: Machine, inode: number, mark: Mark): boolean {
 
 /** In place of a mark: any slot in use. */
 const ANY = 3;
+
+function nextWith(m: Machine, inode: number, from: number, to: number, mark: number): number {
+  const { iPagesRoot } = m.state;
+  const height = read(iPagesRoot, inode * 2 + 1);
+  if (height === 0 || from > to || from >>> (BITS * height) !== 0) return -1;
+  const found = findBelow(m, read(iPagesRoot, inode * 2), height - 1, from, mark);
+  return found >= 0 && found <= to ? found : -1;
+}
 
 function nodeHasMark(m: Machine, number: number, mark: number): boolean {
   const at = (number - 1) * NODE_WORDS + MARKS_AT + mark * 2;
@@ -241,11 +263,18 @@ function setBit(m: Machine, number: number, mark: number, slot: number): void {
 }
 
 /** Clears the mark below a node; true if the node has no such mark left. */
-function clearBelow(m: Machine, number: number, level: number, index: number, mark: number): boolean {
+function clearBelow(
+  m: Machine,
+  number: number,
+  level: number,
+  index: number,
+  mark: number,
+): boolean {
   if (number === 0) return true;
   const slot = (index >>> (BITS * level)) & (NODE_SLOTS - 1);
   const base = (number - 1) * NODE_WORDS;
-  if (level > 0 && !clearBelow(m, read(m.state.node, base + slot), level - 1, index, mark)) return false;
+  if (level > 0 && !clearBelow(m, read(m.state.node, base + slot), level - 1, index, mark))
+    return false;
   const at = base + MARKS_AT + mark * 2 + (slot >>> 5);
   write(m.state.node, at, read(m.state.node, at) & ~(1 << (slot & 31)));
   return !nodeHasMark(m, number, mark);

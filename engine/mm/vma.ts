@@ -51,12 +51,16 @@ export interface MapRequest {
 export function* mmap(task: Task, m: Machine, mm: number, request: MapRequest): Op<number> {
   const s = m.state;
   if (request.pages <= 0 || request.pages > m.geometry.mmPages) {
-    throw new Errno('EINVAL', `mapping of ${String(request.pages)} pages; at most ${String(m.geometry.mmPages)}`);
+    throw new Errno(
+      'EINVAL',
+      `mapping of ${String(request.pages)} pages; at most ${String(m.geometry.mmPages)}`,
+    );
   }
   const vma = yield* takeVma(task, m, mm);
   yield* downWrite(task, m.mmapLock, mm);
   const vpn = request.vpn >= 0 ? request.vpn : findGap(m, mm, request.pages);
-  const fits = vpn >= 0 && vpn + request.pages <= m.geometry.mmPages && isFree(m, mm, vpn, request.pages);
+  const fits =
+    vpn >= 0 && vpn + request.pages <= m.geometry.mmPages && isFree(m, mm, vpn, request.pages);
   if (fits) {
     write(s.vmaStart, vma, vpn);
     write(s.vmaPages, vma, request.pages);
@@ -78,7 +82,10 @@ export function* mmap(task: Task, m: Machine, mm: number, request: MapRequest): 
   if (!fits) {
     if (lab?.point()) yield STEP;
     store(s.vmaMm, vma, 0);
-    throw new Errno('ENOMEM', `no room for ${String(request.pages)} pages in address space ${String(mm)}`);
+    throw new Errno(
+      'ENOMEM',
+      `no room for ${String(request.pages)} pages in address space ${String(mm)}`,
+    );
   }
   return vpn;
 }
@@ -95,7 +102,10 @@ export function* munmap(task: Task, m: Machine, mm: number, vpn: number): Op<num
   if (vma < 0 || read(s.vmaStart, vma) !== vpn) {
     if (lab?.point()) yield STEP;
     upWrite(task, m.mmapLock, mm);
-    throw new Errno('EINVAL', `no mapping starts at page ${String(vpn)} of address space ${String(mm)}`);
+    throw new Errno(
+      'EINVAL',
+      `no mapping starts at page ${String(vpn)} of address space ${String(mm)}`,
+    );
   }
   const inode = read(s.vmaInode, vma) - 1;
   const pages = read(s.vmaPages, vma);
@@ -125,7 +135,8 @@ function* takeVma(task: Task, m: Machine, mm: number): Op<number> {
   }
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.vmaLock, 0);
-  if (vma === m.geometry.vmas) throw new Errno('ENOMEM', `all ${String(m.geometry.vmas)} VMAs are in use`);
+  if (vma === m.geometry.vmas)
+    throw new Errno('ENOMEM', `all ${String(m.geometry.vmas)} VMAs are in use`);
   return vma;
 }
 

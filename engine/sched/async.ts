@@ -13,10 +13,9 @@ const KEEP_ALIVE_MS = 50;
 
 interface Parked {
   readonly task: Task;
-  readonly op: Op<unknown>;
   readonly deadline: number;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (reason: unknown) => void;
+  /** Goes on with the operation, or ends its sleep with an error. */
+  readonly resume: (interruption: Errno | null) => void;
 }
 
 /** Runs any number of operations on this thread's event loop. One per thread; close() it. */
@@ -51,7 +50,7 @@ export class AsyncDriver {
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted === true) task.cancelled = true;
     const promise = new Promise<T>((resolve, reject) => {
-      this.advance(task, op, resolve as (value: unknown) => void, reject, null);
+      this.advance(task, op, resolve, reject, null);
     });
     return signal === undefined
       ? promise
@@ -65,7 +64,7 @@ export class AsyncDriver {
     this.closed = true;
     for (const parked of [...this.parked]) {
       this.parked.delete(parked);
-      this.advance(parked.task, parked.op, parked.resolve, parked.reject, closing(parked.task));
+      parked.resume(closing(parked.task));
     }
     if (this.keepAlive !== null) clearInterval(this.keepAlive);
     this.keepAlive = null;
@@ -119,10 +118,10 @@ export class AsyncDriver {
     const deadline = performance.now() + sleep.timeoutMs;
     this.parked.add({
       task,
-      op: op as Op<unknown>,
       deadline,
-      resolve: resolve as (value: unknown) => void,
-      reject,
+      resume: (interruption) => {
+        this.advance(task, op, resolve, reject, interruption);
+      },
     });
     this.keepAlive ??= setInterval(() => {
       this.resumeReady();
@@ -162,7 +161,7 @@ export class AsyncDriver {
         }
       }
       this.parked.delete(parked);
-      this.advance(task, parked.op, parked.resolve, parked.reject, cut);
+      parked.resume(cut);
     }
     if (this.parked.size > 0) this.awaitBell();
     else if (this.keepAlive !== null) {

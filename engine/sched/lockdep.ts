@@ -82,7 +82,9 @@ export class Lockdep {
     let i = task.heldDepth - 1;
     while (i >= 0 && task.held[i] !== cls) i--;
     if (i < 0) {
-      throw new InvariantError(`${task.name} releases ${LOCK_CLASSES[cls]}, which it does not hold`);
+      throw new InvariantError(
+        `${task.name} releases ${LOCK_CLASSES[cls]}, which it does not hold`,
+      );
     }
     task.held.copyWithin(i, i + 1, task.heldDepth);
     task.heldDepth--;

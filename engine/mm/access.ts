@@ -1,0 +1,102 @@
+// What a CPU does when a program stores to or loads from its address space.
+
+import type { Machine } from '../machine.js';
+import { cas, load, store } from '../memory/word.js';
+import { downRead, upRead } from '../sched/lock.js';
+import type { Op, Task } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
+import { loadBytes, storeBytes } from './content.js';
+import { handleFault } from './fault.js';
+import { PTE, pteIndex } from './pte.js';
+
+/**
+ * Stores `data` at `offsetBytes` of virtual page `vpn`, within that page: through the PTE, with a
+ * fault if it isn't writable.
+ * @throws Errno EFAULT (SIGSEGV), EIO, ENOSPC, ENOMEM (SIGBUS)
+ */
+export function* storeUser(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  offsetBytes: number,
+  data: Uint8Array,
+): Op<void> {
+  const { pte, tlb } = m.state;
+  const at = pteIndex(m, mm, vpn);
+  for (;;) {
+    const entry = yield* translate(task, m, at, PTE.present | PTE.write);
+    if (entry === 0) {
+      yield* faultIn(task, m, mm, vpn, true);
+      continue;
+    }
+    if ((entry & PTE.dirty) === 0) {
+      if (lab?.point()) yield STEP;
+      if (cas(pte, at, entry, entry | PTE.dirty) !== entry) {
+        if (lab?.point()) yield STEP;
+        store(tlb, task.cpu, 0);
+        continue;
+      }
+    }
+    yield* storeBytes(m, entry >>> PTE.pfnShift, offsetBytes, data);
+    if (lab?.point()) yield STEP;
+    store(tlb, task.cpu, 0);
+    return;
+  }
+}
+
+/**
+ * Loads bytes at `offsetBytes` of virtual page `vpn`, within that page, into `target`.
+ * @throws as storeUser()
+ */
+export function* loadUser(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  offsetBytes: number,
+  target: Uint8Array,
+): Op<void> {
+  const at = pteIndex(m, mm, vpn);
+  for (;;) {
+    const entry = yield* translate(task, m, at, PTE.present);
+    if (entry === 0) {
+      yield* faultIn(task, m, mm, vpn, false);
+      continue;
+    }
+    yield* loadBytes(m, entry >>> PTE.pfnShift, offsetBytes, target);
+    if (lab?.point()) yield STEP;
+    store(m.state.tlb, task.cpu, 0);
+    return;
+  }
+}
+
+/** Takes a fault as a CPU does: with mmap_lock shared. */
+export function* faultIn(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  isWrite: boolean,
+): Op<void> {
+  yield* downRead(task, m.mmapLock, mm);
+  try {
+    yield* handleFault(task, m, mm, vpn, isWrite);
+  } finally {
+    if (lab?.point()) yield STEP;
+    upRead(task, m.mmapLock, mm);
+  }
+}
+
+/** The PTE, held in this CPU's TLB slot, if it has the bits in `need`; else 0 and nothing held. */
+function* translate(task: Task, m: Machine, at: number, need: number): Op<number> {
+  const { pte, tlb } = m.state;
+  if (lab?.point()) yield STEP;
+  store(tlb, task.cpu, at + 1);
+  if (lab?.point()) yield STEP;
+  const entry = load(pte, at);
+  if ((entry & need) === need) return entry;
+  if (lab?.point()) yield STEP;
+  store(tlb, task.cpu, 0);
+  return 0;
+}

@@ -1,0 +1,217 @@
+// get_user_pages and pin_user_pages: references that let a device write to a page behind the back
+// of everybody (Linux: mm/gup.c; order of steps: kernel.md 4.5 and 4.6).
+
+import type { Machine } from '../machine.js';
+import { add, load, peek, read } from '../memory/word.js';
+import { Errno } from '../sched/errors.js';
+import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
+import type { Op, Task } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
+import { wake } from '../sched/wait.js';
+import { freePage } from './alloc.js';
+import { markDirty } from './dirty.js';
+import { handleFault, pageMkwrite } from './fault.js';
+import { countPins, lockFolio, PG, PIN_BIAS, tryGet, unlockFolio } from './folio.js';
+import { PTE, pteIndex, ptlIndex } from './pte.js';
+import { findVma, VM } from './vma.js';
+
+/** FOLL_* flags, numbered as in Linux. A call without `pin` is a plain get (FOLL_GET). */
+export const FOLL = { write: 1 << 0, longterm: 1 << 8, pin: 1 << 19 } as const;
+
+/** What one reference of a call adds to a small folio's count. */
+function referenceOf(flags: number): number {
+  return (flags & FOLL.pin) !== 0 ? PIN_BIAS : 1;
+}
+
+/**
+ * Takes a reference to each of `count` pages from `vpn` on: without locks as far as their PTEs
+ * allow (get_user_pages_fast), then with mmap_lock and faults.
+ * @param out receives the pfns, from index 0
+ * @returns pages taken: `count`, unless a fault failed after the first
+ * @throws Errno EFAULT, EIO, ENOSPC, ENOMEM if not even the first page could be had
+ */
+export function* pinUserPagesFast(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  count: number,
+  flags: number,
+  out: Int32Array,
+): Op<number> {
+  const done = yield* gupFast(task, m, mm, vpn, count, flags, out);
+  if (done === count) return done;
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, done);
+}
+
+/** The lock-free walk: per page, read the PTE, take the reference, read the PTE again. */
+function* gupFast(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  count: number,
+  flags: number,
+  out: Int32Array,
+): Op<number> {
+  const { pte, refcount, writeProtectSeq } = m.state;
+  const reference = referenceOf(flags);
+  const need = (flags & FOLL.write) !== 0 ? PTE.present | PTE.write : PTE.present;
+  const first = pteIndex(m, mm, vpn);
+  // The policy on long-term writable file pins needs the VMA: such a call goes the slow way.
+  if ((flags & FOLL.longterm) !== 0 && (flags & FOLL.write) !== 0) return 0;
+  if (lab?.point()) yield STEP;
+  const sequence = load(writeProtectSeq, mm);
+  if ((sequence & 1) !== 0) return 0;
+  let done = 0;
+  for (; done < count; done++) {
+    if (lab?.point()) yield STEP;
+    const entry = load(pte, first + done);
+    if ((entry & need) !== need) break;
+    const pfn = entry >>> PTE.pfnShift;
+    if (lab?.point()) yield STEP;
+    if (!tryGet(m, pfn, reference)) break;
+    if (lab?.point()) yield STEP;
+    // Changed meanwhile, but for the bits that hardware sets: the page may be unmapped by now.
+    if (((load(pte, first + done) ^ entry) & ~PTE.dirty) !== 0) {
+      if (lab?.point()) yield STEP;
+      if (add(refcount, pfn, -reference) === reference) yield* freePage(task, m, pfn);
+      break;
+    }
+    out[done] = pfn;
+  }
+  if ((flags & FOLL.pin) !== 0) countPins(m, done, 0);
+  if (lab?.point()) yield STEP;
+  if (load(writeProtectSeq, mm) === sequence) return done;
+  yield* unpinUserPages(task, m, out, done, reference, false);
+  return 0;
+}
+
+/** The slow way: mmap_lock, VMA checks, faults (pin_user_pages_unlocked). */
+function* gupSlow(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  count: number,
+  flags: number,
+  out: Int32Array,
+  start: number,
+): Op<number> {
+  yield* downRead(task, m.mmapLock, mm);
+  let done = start;
+  try {
+    while (done < count) {
+      if (!checkVma(m, mm, vpn + done, flags)) break;
+      const pfn = yield* followPage(task, m, mm, vpn + done, flags);
+      if (pfn !== 0) {
+        out[done++] = pfn;
+        continue;
+      }
+      yield* handleFault(task, m, mm, vpn + done, (flags & FOLL.write) !== 0);
+    }
+    if (done === 0) {
+      throw new Errno(
+        'EFAULT',
+        `a long-term writable pin of a file mapping is refused by ${m.profile.name}: register a read-only or anonymous buffer`,
+      );
+    }
+  } catch (error) {
+    if (done === 0 || !(error instanceof Errno)) throw error;
+  } finally {
+    if ((flags & FOLL.pin) !== 0) countPins(m, done - start, 0);
+    if (lab?.point()) yield STEP;
+    upRead(task, m.mmapLock, mm);
+  }
+  return done;
+}
+
+/** The checks of check_vma_flags(). False: refused by the rule on long-term file pins. */
+function checkVma(m: Machine, mm: number, vpn: number, flags: number): boolean {
+  const s = m.state;
+  const vma = findVma(m, mm, vpn);
+  if (vma < 0)
+    throw new Errno(
+      'EFAULT',
+      `nothing is mapped at page ${String(vpn)} of address space ${String(mm)}`,
+    );
+  const vmFlags = read(s.vmaFlags, vma);
+  const isWrite = (flags & FOLL.write) !== 0;
+  if ((vmFlags & (isWrite ? VM.write : VM.read)) === 0) {
+    throw new Errno(
+      'EFAULT',
+      `page ${String(vpn)} is not mapped for ${isWrite ? 'writing' : 'reading'}`,
+    );
+  }
+  const longtermWrite = FOLL.longterm | FOLL.write;
+  if ((flags & longtermWrite) !== longtermWrite || (vmFlags & VM.shared) === 0) return true;
+  return read(s.vmaInode, vma) === 0 || m.profile.longtermFilePin === 'allow';
+}
+
+/** The page that the PTE allows, with the reference, taken under the PTL; 0 if it takes a fault. */
+function* followPage(task: Task, m: Machine, mm: number, vpn: number, flags: number): Op<number> {
+  const need = (flags & FOLL.write) !== 0 ? PTE.present | PTE.write : PTE.present;
+  const lock = ptlIndex(m, mm, vpn);
+  yield* spinLock(task, m.ptl, lock);
+  if (lab?.point()) yield STEP;
+  const entry = load(m.state.pte, pteIndex(m, mm, vpn));
+  const pfn = (entry & need) === need ? entry >>> PTE.pfnShift : 0;
+  if (pfn !== 0) {
+    if (lab?.point()) yield STEP;
+    add(m.state.refcount, pfn, referenceOf(flags));
+  }
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.ptl, lock);
+  return pfn;
+}
+
+/**
+ * Gives references back (unpin_user_pages; put_page for plain gets).
+ * @param reference PIN_BIAS for pins, 1 for gets
+ * @param makeDirty marks each page dirty first, as unpin_user_pages_dirty_lock does: only pages
+ *   that are seen clean are locked for it, since a dirty one will be written anyway
+ */
+export function* unpinUserPages(
+  task: Task,
+  m: Machine,
+  pfns: Int32Array,
+  count: number,
+  reference: number,
+  makeDirty: boolean,
+): Op<void> {
+  const { flags, refcount } = m.state;
+  for (let i = 0; i < count; i++) {
+    const pfn = pfns[i];
+    if (makeDirty) {
+      if (lab?.point()) yield STEP;
+      if ((load(flags, pfn) & PG.dirty) === 0) yield* dirtyPinned(task, m, pfn);
+    }
+    if (lab?.point()) yield STEP;
+    if (add(refcount, pfn, -reference) === reference) yield* freePage(task, m, pfn);
+    if (m.pinWaits) wake(refcount, pfn);
+  }
+  if (reference === PIN_BIAS) countPins(m, 0, count);
+}
+
+/** set_page_dirty_lock, or (best-known) the same through page_mkwrite so that nothing is missed. */
+export function* dirtyPinned(task: Task, m: Machine, pfn: number): Op<void> {
+  if (m.profile.unpinDirtiesThroughMkwrite) {
+    const inode = peek(m.state.mapping, pfn) - 1;
+    if (inode >= 0) {
+      yield* pageMkwriteForPin(task, m, inode, pfn);
+      return;
+    }
+  }
+  yield* lockFolio(task, m, pfn);
+  yield* markDirty(task, m, pfn);
+  if (lab?.point()) yield STEP;
+  unlockFolio(task, m, pfn);
+}
+
+function* pageMkwriteForPin(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
+  const notified = yield* pageMkwrite(task, m, inode, read(m.state.index, pfn), pfn);
+  if (notified && m.profile.mkwriteReturnsLocked) {
+    if (lab?.point()) yield STEP;
+    unlockFolio(task, m, pfn);
+  }
+}

@@ -1,0 +1,186 @@
+// Writeback of one folio, up to the point where its file system submits it: kernel.md 4.4, steps 2
+// to 7 (Linux: mm/page-writeback.c, mm/rmap.c, fs/ext4/inode.c).
+
+import type { Machine } from '../machine.js';
+import { loadLong } from '../memory/long.js';
+import { add, and, load, or, peek, read } from '../memory/word.js';
+import type { PinnedRule } from '../profile/profile.js';
+import { KernelBug } from '../sched/errors.js';
+import { type Op, sleepOn, type Task } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
+import type { SyncMode } from './address-space.js';
+import { allocPage } from './alloc.js';
+import { copyFrame, zeroTail } from './content.js';
+import { accountDirty, cancelDirty, markDirty, startWriteback } from './dirty.js';
+import { lockFolio, maybePinned, PG, PIN_BIAS, unlockFolio, waitOnWriteback } from './folio.js';
+import { mkclean } from './rmap.js';
+
+/** What to submit for a folio that was made ready: its own frame, or a bounce page. */
+export interface ReadyFolio {
+  /** The frame that holds what is to be written; differs from the folio's pfn if bounced. */
+  frame: number;
+  /** Might the folio have been pinned when it was cleaned? */
+  pinned: boolean;
+}
+
+/**
+ * Makes a dirty folio ready for writing. On true it is locked and under writeback: the file system
+ * submits `ready.frame`, unlocks the folio, and at completion calls endWriteback() and frees a
+ * bounce page. On false it is unlocked and is not to be written now.
+ */
+export function* prepareWriteback(
+  task: Task,
+  m: Machine,
+  inode: number,
+  pfn: number,
+  mode: SyncMode,
+  ready: ReadyFolio,
+): Op<boolean> {
+  const rule =
+    mode === 'all' ? m.profile.pinnedWriteback.syncAll : m.profile.pinnedWriteback.syncNone;
+  yield* lockFolio(task, m, pfn);
+  if (!(yield* isStillDirty(task, m, inode, pfn, mode))) return yield* leave(task, m, pfn);
+  if (!(yield* hasBuffers(task, m, inode, pfn))) return yield* leave(task, m, pfn);
+
+  let pinned = false;
+  if (m.profile.pinnedTest === 'before-mkclean' && rule.action !== 'proceed') {
+    if (lab?.point()) yield STEP;
+    pinned = maybePinned(m, pfn);
+  }
+  if (!(yield* clearDirtyForIo(task, m, inode, pfn))) return yield* leave(task, m, pfn);
+  if (m.profile.pinnedTest === 'after-mkclean' && rule.action !== 'proceed') {
+    if (lab?.point()) yield STEP;
+    pinned = maybePinned(m, pfn);
+  }
+
+  ready.frame = pfn;
+  ready.pinned = pinned;
+  if (pinned && !(yield* applyRule(task, m, pfn, rule, ready))) return yield* leave(task, m, pfn);
+  yield* zeroPastEnd(m, inode, pfn, ready.frame);
+  if (pinned && rule.staysDirty) yield* markDirty(task, m, pfn);
+  yield* startWriteback(task, m, inode, pfn);
+  return true;
+}
+
+/** Steps 2 and 3: still this file's, dirty, and not under writeback (SYNC_ALL waits for that). */
+function* isStillDirty(
+  task: Task,
+  m: Machine,
+  inode: number,
+  pfn: number,
+  mode: SyncMode,
+): Op<boolean> {
+  const { mapping, flags } = m.state;
+  if (lab?.point()) yield STEP;
+  if (load(mapping, pfn) !== inode + 1) return false;
+  if (lab?.point()) yield STEP;
+  const value = load(flags, pfn);
+  if ((value & PG.dirty) === 0) return false;
+  if ((value & PG.writeback) === 0) return true;
+  if (mode === 'none') return false;
+  yield* waitOnWriteback(task, m, pfn);
+  return true;
+}
+
+/** Step 4: what happens to a dirty folio that the file system was never told of. */
+function* hasBuffers(task: Task, m: Machine, inode: number, pfn: number): Op<boolean> {
+  if (lab?.point()) yield STEP;
+  if ((load(m.state.flags, pfn) & PG.private) !== 0) return true;
+  const where = `page ${String(read(m.state.index, pfn))} of inode ${String(inode)}`;
+  switch (m.profile.dirtyWithoutBuffers) {
+    case 'bug':
+      throw new KernelBug(`BUG: writeback of ${where}: dirty, but without buffers`);
+    case 'warn-drop':
+      m.report({
+        kind: 'warn',
+        hazard: 'H0-a',
+        task: task.name,
+        message: `WARN: ${where} is dirty without buffers: dirty bit dropped, data not written`,
+      });
+      yield* cancelDirty(task, m, inode, pfn);
+      return false;
+    case 'repair':
+      yield* m.fs.prepareWrite(task, inode, read(m.state.index, pfn), pfn);
+      return true;
+  }
+}
+
+/**
+ * Step 5: takes the dirty state (folio_clear_dirty_for_io): write-protects the mappings first, so
+ * that the next CPU store faults, then tests and clears the flag. The DIRTY mark stays until
+ * writeback starts.
+ */
+function* clearDirtyForIo(task: Task, m: Machine, inode: number, pfn: number): Op<boolean> {
+  if (yield* mkclean(task, m, inode, pfn)) yield* markDirty(task, m, pfn);
+  if (lab?.point()) yield STEP;
+  const before = and(m.state.flags, pfn, ~PG.dirty);
+  if ((before & PG.dirty) === 0) return false;
+  accountDirty(m, -1);
+  return true;
+}
+
+/** The rule in force for a pinned folio. False: not now; it is dirty again. */
+function* applyRule(
+  task: Task,
+  m: Machine,
+  pfn: number,
+  rule: PinnedRule,
+  ready: ReadyFolio,
+): Op<boolean> {
+  switch (rule.action) {
+    case 'proceed':
+      return true;
+    case 'skip':
+      yield* markDirty(task, m, pfn);
+      return false;
+    case 'wait':
+      yield* waitForPins(task, m, pfn);
+      return true;
+    case 'bounce': {
+      const bounce = yield* allocPage(task, m);
+      if (bounce === 0) {
+        yield* markDirty(task, m, pfn); // no memory for the copy: stays dirty, tried again later
+        return false;
+      }
+      yield* copyFrame(m, bounce, pfn);
+      ready.frame = bounce;
+      return true;
+    }
+  }
+}
+
+/** Sleeps until the folio can't be pinned any more. */
+export function* waitForPins(task: Task, m: Machine, pfn: number): Op<void> {
+  for (;;) {
+    if (lab?.point()) yield STEP;
+    const count = peek(m.state.refcount, pfn);
+    if (count < PIN_BIAS) {
+      if (load(m.state.refcount, pfn) < PIN_BIAS) return;
+      continue;
+    }
+    yield sleepOn(task, m.state.refcount, pfn, count);
+  }
+}
+
+/** Step 6: only now is i_size looked at, and what lies past it zeroed in what is written. */
+function* zeroPastEnd(m: Machine, inode: number, pfn: number, frame: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  const size = loadLong(m.state.iSize, inode);
+  const within = size - read(m.state.index, pfn) * m.geometry.pageBytes;
+  if (within > 0 && within < m.geometry.pageBytes) yield* zeroTail(m, frame, within);
+}
+
+function* leave(task: Task, m: Machine, pfn: number): Op<boolean> {
+  if (lab?.point()) yield STEP;
+  unlockFolio(task, m, pfn);
+  return false;
+}
+
+/** Attaches the file system's state to a locked folio: flag, word and a reference (attach_private). */
+export function* attachBuffers(m: Machine, pfn: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  const before = or(m.state.flags, pfn, PG.private);
+  if ((before & PG.private) !== 0) return;
+  if (lab?.point()) yield STEP;
+  add(m.state.refcount, pfn, 1);
+}
