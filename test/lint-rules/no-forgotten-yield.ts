@@ -36,7 +36,7 @@ const messages: Record<Complaint, string> = {
   returned:
     'The caller of this generator would get an operation that never ran. Write `return yield* …`.',
   callback:
-    'This function returns an operation, but its caller expects none and will not run it. Call it with `yield* …` in a loop, or hand it to a driver.',
+    'The receiver calls this function and drops the operation it returns. `yield*` it in a loop, or hand it to a driver.',
 };
 
 /** What is wrong with the place where an operation ends up, if anything. */
