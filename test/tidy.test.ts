@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import test from 'ava';
 import { z } from 'zod';
 import { checkDirection, findCycles, importsOf } from './tidy/imports.js';
-import { deadLinks, uninstalledPackages } from './tidy/links.js';
+import { deadLinks, missingFromLock, uninstalledPackages } from './tidy/links.js';
 import {
   checks,
   hasTellingName,
@@ -99,6 +99,14 @@ test('CI installs each Debian package that a test requires', (t) => {
     ),
     [],
   );
+});
+
+test('the lock file is one that npm ci accepts', (t) => {
+  const entry = z.object({ optionalDependencies: z.record(z.string(), z.string()).optional() });
+  const lock = z
+    .object({ packages: z.record(z.string(), entry) })
+    .parse(JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')));
+  t.deepEqual(missingFromLock(lock), []);
 });
 
 test('planted: a file without a purpose', (t) => {
@@ -203,4 +211,10 @@ test('planted: a dead link, and a package that CI does not install', (t) => {
     uninstalledPackages('test/a.test.ts', call, 'DEBIAN_PACKAGES=(\n  libnbd-bin\n)\n'),
     [],
   );
+});
+
+test('planted: a lock file without the builds for other platforms', (t) => {
+  const owner = { optionalDependencies: { 'tool-linux': '1.0.0', 'tool-darwin': '1.0.0' } };
+  const packages = { 'node_modules/tool': owner, 'node_modules/tool-linux': {} };
+  t.is(missingFromLock({ packages }).length, 1);
 });

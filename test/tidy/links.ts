@@ -1,4 +1,5 @@
-// Checks of what one file says about another: links in Markdown, and the Debian packages of the tests.
+// Checks of what one file says about another: links in Markdown, the Debian packages
+// of the tests, and the lock file.
 
 import { posix } from 'node:path';
 
@@ -23,4 +24,22 @@ export function uninstalledPackages(path: string, text: string, ciScript: string
     const name = match.at(1) ?? '';
     return list.includes(name) ? [] : [`requires ${name}: add it to DEBIAN_PACKAGES of .ci/run`];
   });
+}
+
+export interface Lock {
+  readonly packages: Readonly<
+    Record<string, { readonly optionalDependencies?: Readonly<Record<string, string>> | undefined }>
+  >;
+}
+
+/**
+ * Builds for other platforms, named by a package and without an entry of their own: `npm install`
+ * leaves them out where a registry lacks them, and `npm ci` then refuses the whole lock file.
+ */
+export function missingFromLock(lock: Lock): string[] {
+  return Object.entries(lock.packages).flatMap(([owner, entry]) =>
+    Object.keys(entry.optionalDependencies ?? {})
+      .filter((name) => !Object.hasOwn(lock.packages, `node_modules/${name}`))
+      .map((name) => `${owner} may depend on ${name}, which has no entry in package-lock.json`),
+  );
 }
