@@ -19,7 +19,7 @@ export const opensWithPurpose: Check = (path, text) => {
     .join(' ')
     .replace(/[/*]+/g, ' ')
     .trim();
-  return /\w+\s.*\w[.:]/.test(words)
+  return /\w+\s.*\S[.:]/.test(words)
     ? []
     : ['open the file with a comment: a sentence that says what it is for'];
 };
