@@ -124,8 +124,8 @@ function findLockHolder(locks: string, dev: bigint, ino: bigint): number | null 
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
   const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn);
   for (const line of locks.split('\n')) {
-    const [, kind, , , pid, file] = line.trim().split(/\s+/);
-    const [lineMajor, lineMinor, lineInode] = (file ?? '').split(':');
+    const [, kind, , , pid, file = ''] = line.trim().split(/\s+/);
+    const [lineMajor, lineMinor, lineInode] = file.split(':');
     if (kind !== 'FLOCK' || lineInode !== String(ino)) continue; // waiters have '->' in the place of the kind
     if (BigInt(`0x${lineMajor}`) !== major || BigInt(`0x${lineMinor}`) !== minor) continue;
     const number = Number(pid);

@@ -38,3 +38,27 @@ test('an operation that is not run, returned or handed over is an error, with th
 test('an operation that is run, returned or handed over is no error', async (t) => {
   t.deepEqual(await reports('test/fixtures/lint/legal.ts', 'pinfold/no-forgotten-yield'), []);
 });
+
+/** The rules that a text would break if a file consisted of it. */
+async function rulesBroken(path: string, text: string): Promise<(string | null)[]> {
+  const results = await eslint.lintText(text, { filePath: join(root, path) });
+  return results.flatMap((result) => result.messages.map((message) => message.ruleId));
+}
+
+test('the rule knows the Op of the engine', async (t) => {
+  const text = `
+    import type { Op } from '../sched/op.js';
+    declare function lockPage(): Op<void>;
+    export function lock(): void {
+      lockPage();
+    }`;
+  t.deepEqual(await rulesBroken('engine/memory/layout.ts', text), ['pinfold/no-forgotten-yield']);
+});
+
+test('a cast is an error, except where shared memory gets its types', async (t) => {
+  const text = 'export const words = (size: number): unknown => size as unknown;\n';
+  const rule = '@typescript-eslint/consistent-type-assertions';
+  t.true((await rulesBroken('engine/sched/op.ts', text)).includes(rule));
+  t.false((await rulesBroken('engine/memory/layout.ts', text)).includes(rule));
+  t.deepEqual(await rulesBroken('engine/sched/op.ts', "export const x = ['a'] as const;\n"), []);
+});
