@@ -46,12 +46,13 @@ async function rulesBroken(path: string, text: string): Promise<(string | null)[
 }
 
 test('the rule knows the Op of the engine', async (t) => {
-  const text = `
-    import type { Op } from '../sched/op.js';
-    declare function lockPage(): Op<void>;
-    export function lock(): void {
-      lockPage();
-    }`;
+  const text = [
+    "import type { Op } from '../sched/op.js';",
+    'declare function lockPage(): Op<void>;',
+    'export function lock(): void {',
+    '  lockPage();',
+    '}',
+  ].join('\n');
   t.deepEqual(await rulesBroken('engine/memory/layout.ts', text), ['pinfold/no-forgotten-yield']);
 });
 

@@ -160,7 +160,7 @@ export class Metadata {
   ) {
     if (words.length < metadataWords(config) || config.buffers < 16) {
       throw new InvariantError(
-        `${String(words.length)} words for ${String(config.buffers)} buffers: ${String(metadataWords(config))} and at least 16 buffers are needed`,
+        `${words.length} words for ${config.buffers} buffers: ${metadataWords(config)} and at least 16 buffers are needed`,
       );
     }
     let at = 0;
