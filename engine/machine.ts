@@ -7,7 +7,6 @@ import { Frames } from './memory/frames.js';
 import {
   attachState,
   FINDING_BYTES,
-  FINDINGS_MAX,
   type Geometry,
   GLOBAL,
   type State,
@@ -127,11 +126,12 @@ export class Machine {
     return Atomics.load(this.state.global, GLOBAL.panic) !== 0;
   }
 
-  /** Findings recorded so far (all of them counted, the first FINDINGS_MAX kept). */
+  /** Findings recorded so far (all of them counted, the first ones kept). */
   findings(): { readonly count: number; readonly kept: Finding[] } {
     const count = Atomics.load(this.state.global, GLOBAL.findings);
     const kept: Finding[] = [];
-    for (let i = 0; i < Math.min(count, FINDINGS_MAX); i++) {
+    const room = this.state.finding.length / FINDING_BYTES;
+    for (let i = 0; i < Math.min(count, room); i++) {
       const record = this.state.finding.slice(i * FINDING_BYTES, (i + 1) * FINDING_BYTES);
       const end = record.indexOf(0);
       const text = new TextDecoder().decode(end < 0 ? record : record.subarray(0, end));
@@ -145,7 +145,7 @@ export class Machine {
 
   private keepFinding(finding: Finding): void {
     const slot = Atomics.add(this.state.global, GLOBAL.findings, 1);
-    if (slot >= FINDINGS_MAX) return;
+    if ((slot + 1) * FINDING_BYTES > this.state.finding.length) return;
     const text = [finding.kind, finding.hazard ?? '', finding.task, finding.message].join('\t');
     const bytes = new TextEncoder().encode(text).subarray(0, FINDING_BYTES);
     this.state.finding.set(bytes, slot * FINDING_BYTES);

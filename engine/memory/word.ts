@@ -27,35 +27,35 @@ export function store(words: Int32Array, index: number, value: number): void {
 /** Atomic add; returns the value before. */
 export function add(words: Int32Array, index: number, delta: number): number {
   const before = Atomics.add(words, index, delta);
-  if (lab !== null) lab.onStore(words, index, before, (before + delta) | 0);
+  if (lab !== null) lab.onUpdate(words, index, before, (before + delta) | 0);
   return before;
 }
 
 /** Atomic and; returns the value before. */
 export function and(words: Int32Array, index: number, mask: number): number {
   const before = Atomics.and(words, index, mask);
-  if (lab !== null) lab.onStore(words, index, before, before & mask);
+  if (lab !== null) lab.onUpdate(words, index, before, before & mask);
   return before;
 }
 
 /** Atomic or; returns the value before. */
 export function or(words: Int32Array, index: number, mask: number): number {
   const before = Atomics.or(words, index, mask);
-  if (lab !== null) lab.onStore(words, index, before, before | mask);
+  if (lab !== null) lab.onUpdate(words, index, before, before | mask);
   return before;
 }
 
 /** Atomic exchange; returns the value before. */
 export function exchange(words: Int32Array, index: number, value: number): number {
   const before = Atomics.exchange(words, index, value);
-  if (lab !== null) lab.onStore(words, index, before, value);
+  if (lab !== null) lab.onUpdate(words, index, before, value);
   return before;
 }
 
 /** Atomic compare-and-swap; returns the value before (it took place if that is `expected`). */
 export function cas(words: Int32Array, index: number, expected: number, value: number): number {
   const before = Atomics.compareExchange(words, index, expected, value);
-  if (lab !== null) lab.onStore(words, index, before, before === expected ? value : before);
+  if (lab !== null) lab.onUpdate(words, index, before, before === expected ? value : before);
   return before;
 }
 

@@ -17,8 +17,10 @@ export interface LabHooks {
   point(): boolean;
   /** An atomic load that returned `value`. */
   onLoad(words: Int32Array, index: number, value: number): void;
-  /** An atomic store or read-modify-write that replaced `before` by `after`. */
+  /** An atomic store that replaced `before`, unseen, by `after`. */
   onStore(words: Int32Array, index: number, before: number, after: number): void;
+  /** An atomic read-modify-write that saw `before` and left `after`. */
+  onUpdate(words: Int32Array, index: number, before: number, after: number): void;
   /** A plain read, which some lock must cover. */
   onRead(words: Int32Array, index: number, value: number): void;
   /** A plain write, which some lock must cover. */

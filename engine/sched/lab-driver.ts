@@ -1,0 +1,251 @@
+// The lab's driver: all actors in one thread, and at each step a scheduler that picks who goes on.
+//
+// A decision is taken only where two or more actors could run. What was chosen is recorded, so that
+// a run can be replayed and enumerated; a state that an earlier run has been in can be told by its
+// hash (see StateHash), so that a search enters it once.
+
+import { type Op, type Pause, type Sleep, Task } from './op.js';
+import { type LabHooks, setLab } from './step.js';
+import { StateHash } from './state-hash.js';
+
+/** At most this many actors in a program. */
+export const ACTORS_MAX = 8;
+
+/** Decisions that a run may take before it is stopped as a livelock. */
+export const DECISIONS_MAX = 20_000;
+
+/** One thread of control of a program: its name, and the operation that it runs. */
+export interface Actor {
+  readonly name: string;
+  readonly task: Task;
+  readonly start: () => Op<void>;
+}
+
+/** Picks the actor that goes on; the lab's strategies implement it. */
+export interface Chooser {
+  /**
+   * @param runnable bit per actor that could run; at least two are set
+   * @param current the actor that just ran, or -1; it may not be runnable any more
+   * @returns an actor of `runnable`, or -1 to give up this run
+   */
+  choose(runnable: number, current: number): number;
+}
+
+/** Sees every access in checking mode (lab/checker.ts). */
+export interface Watcher {
+  step(actor: number): void;
+  atomic(actor: number, address: number, isWrite: boolean): void;
+  plain(actor: number, address: number, isWrite: boolean): void;
+}
+
+/** How a run ended. */
+export type Ending = 'done' | 'deadlock' | 'livelock' | 'abandoned' | 'thrown';
+
+const RUNNABLE = 0;
+const ASLEEP = 1;
+const SPINNING = 2;
+const DONE = 3;
+
+/** Runs programs of a few actors, one schedule at a time. */
+export class LabDriver implements LabHooks {
+  /** Steps taken in this run. */
+  steps = 0;
+  /** Decisions taken in this run. */
+  decisions = 0;
+  /** What ended a run as `thrown`, and by which actor. */
+  thrown: unknown = null;
+  thrownBy = -1;
+  /** Told of every access, if set: slow. */
+  watcher: Watcher | null = null;
+
+  private actors: readonly Actor[] = [];
+  private readonly ops: Op<void>[] = [];
+  private readonly status = new Int32Array(ACTORS_MAX);
+  private current = -1;
+  private next = -1;
+  private givenUp = false;
+
+  /**
+   * @param chooser picks at each decision
+   * @param hash kept up to date for a search that recognises states; null if nobody asks for it
+   */
+  constructor(
+    private readonly chooser: Chooser,
+    readonly hash: StateHash | null,
+  ) {}
+
+  /** Runs the actors to their end under this driver's chooser. */
+  run(actors: readonly Actor[]): Ending {
+    this.begin(actors);
+    setLab(this);
+    try {
+      return this.loop();
+    } finally {
+      setLab(null);
+    }
+  }
+
+  /** Names of actors that are asleep or spin, and on what: for the report of a deadlock. */
+  blocked(): string[] {
+    return this.actors
+      .filter((_, i) => this.status[i] === ASLEEP || this.status[i] === SPINNING)
+      .map((actor) => actor.name);
+  }
+
+  private begin(actors: readonly Actor[]): void {
+    this.actors = actors;
+    this.ops.length = 0;
+    for (let i = 0; i < actors.length; i++) {
+      const { task } = actors[i];
+      task.heldDepth = 0;
+      task.atomicDepth = 0;
+      task.cancelled = false;
+      this.ops.push(actors[i].start());
+      this.status[i] = RUNNABLE;
+    }
+    this.steps = 0;
+    this.decisions = 0;
+    this.current = -1;
+    this.givenUp = false;
+    this.thrown = null;
+    this.thrownBy = -1;
+    if (this.hash !== null) this.hash.reset(actors.length);
+  }
+
+  private loop(): Ending {
+    for (;;) {
+      const next = this.pick(this.runnable());
+      if (next < 0) return this.ending();
+      this.current = next;
+      if (!this.resume(next)) return 'thrown';
+      while (this.next >= 0 && !this.givenUp) {
+        const switched = this.next;
+        this.next = -1;
+        this.current = switched;
+        if (!this.resume(switched)) return 'thrown';
+      }
+    }
+  }
+
+  private ending(): Ending {
+    if (this.givenUp) return this.decisions >= DECISIONS_MAX ? 'livelock' : 'abandoned';
+    for (let i = 0; i < this.actors.length; i++) if (this.status[i] !== DONE) return 'deadlock';
+    return 'done';
+  }
+
+  /** Runs actor `i` up to its next pause. */
+  private resume(i: number): boolean {
+    this.status[i] = RUNNABLE;
+    try {
+      const result = this.ops[i].next();
+      if (result.done === true) this.status[i] = DONE;
+      else this.settle(i, result.value);
+      return true;
+    } catch (error) {
+      this.thrown = error;
+      this.thrownBy = i;
+      return false;
+    }
+  }
+
+  private settle(i: number, pause: Pause): void {
+    if (pause.kind === 'step') return;
+    // As futex(2): a word that has changed already is no reason to sleep.
+    if (pause.words[pause.index] !== pause.expected) return;
+    this.status[i] = pause.spin ? SPINNING : ASLEEP;
+    if (this.hash !== null) this.hash.setBlocked(i, true);
+  }
+
+  private runnable(): number {
+    let mask = 0;
+    for (let i = 0; i < this.actors.length; i++) {
+      const status = this.status[i];
+      if (status === RUNNABLE || (status === SPINNING && this.hasChanged(i))) mask |= 1 << i;
+    }
+    return mask;
+  }
+
+  private hasChanged(i: number): boolean {
+    const { sleep } = this.actors[i].task;
+    if (sleep.words[sleep.index] === sleep.expected) return false;
+    this.wakeUp(i);
+    return true;
+  }
+
+  private wakeUp(i: number): void {
+    this.status[i] = RUNNABLE;
+    if (this.hash !== null) this.hash.setBlocked(i, false);
+  }
+
+  /** One of `runnable`, or -1 if there is none or the run is given up. */
+  private pick(runnable: number): number {
+    if (runnable === 0 || this.givenUp) return -1;
+    if ((runnable & (runnable - 1)) === 0) return 31 - Math.clz32(runnable);
+    if (++this.decisions > DECISIONS_MAX) {
+      this.givenUp = true;
+      return -1;
+    }
+    const chosen = this.chooser.choose(runnable, this.current);
+    if (chosen < 0) this.givenUp = true;
+    return chosen;
+  }
+
+  // LabHooks
+
+  point(): boolean {
+    const { current } = this;
+    this.steps++;
+    if (this.hash !== null) this.hash.point(current);
+    if (this.watcher !== null) this.watcher.step(current);
+    const chosen = this.pick(this.runnable());
+    if (chosen === current) return false;
+    this.next = chosen;
+    return true;
+  }
+
+  onLoad(words: Int32Array, index: number, value: number): void {
+    if (this.hash !== null) this.hash.read(this.current, value);
+    if (this.watcher !== null) this.watcher.atomic(this.current, addressOf(words, index), false);
+  }
+
+  onStore(words: Int32Array, index: number, before: number, after: number): void {
+    if (this.hash !== null) this.hash.write(addressOf(words, index), before, after);
+    if (this.watcher !== null) this.watcher.atomic(this.current, addressOf(words, index), true);
+  }
+
+  onUpdate(words: Int32Array, index: number, before: number, after: number): void {
+    if (this.hash !== null) {
+      this.hash.read(this.current, before);
+      this.hash.write(addressOf(words, index), before, after);
+    }
+    if (this.watcher !== null) this.watcher.atomic(this.current, addressOf(words, index), true);
+  }
+
+  onRead(words: Int32Array, index: number, value: number): void {
+    if (this.hash !== null) this.hash.read(this.current, value);
+    if (this.watcher !== null) this.watcher.plain(this.current, addressOf(words, index), false);
+  }
+
+  onWrite(words: Int32Array, index: number, before: number, after: number): void {
+    if (this.hash !== null) this.hash.write(addressOf(words, index), before, after);
+    if (this.watcher !== null) this.watcher.plain(this.current, addressOf(words, index), true);
+  }
+
+  onWake(words: Int32Array, index: number): void {
+    const address = addressOf(words, index);
+    for (let i = 0; i < this.actors.length; i++) {
+      if (this.status[i] === ASLEEP && sleepAddress(this.actors[i].task.sleep) === address) {
+        this.wakeUp(i);
+      }
+    }
+  }
+}
+
+/** Address of a shared word: its number in the machine's one state buffer. */
+function addressOf(words: Int32Array, index: number): number {
+  return (words.byteOffset >>> 2) + index;
+}
+
+function sleepAddress(sleep: Sleep): number {
+  return addressOf(sleep.words, sleep.index);
+}

@@ -1,0 +1,27 @@
+// A program of the lab: a few actors on a tiny machine, and what must hold at the end.
+
+import type { Finding } from '../engine/finding.js';
+import type { Machine } from '../engine/machine.js';
+import type { Geometry } from '../engine/memory/layout.js';
+import type { Op, Task } from '../engine/sched/op.js';
+
+/** An actor of a program. The same source runs under all three drivers. */
+export interface ActorSource {
+  readonly name: string;
+  readonly run: (task: Task, m: Machine) => Op<void>;
+}
+
+export interface Program {
+  /** Number of the hazard in kernel.md, or a name of its own. */
+  readonly name: string;
+  /** What it shows, in a sentence. */
+  readonly title: string;
+  readonly geometry: Geometry;
+  /** Attaches what the program needs to a machine (its file system): on every thread. */
+  readonly attach: (m: Machine) => void;
+  /** Brings the machine into the initial state. Runs alone, once. */
+  readonly setUp: (task: Task, m: Machine) => Op<void>;
+  readonly actors: readonly ActorSource[];
+  /** What is wrong with the state that a run ended in. */
+  readonly verify: (m: Machine) => Finding[];
+}

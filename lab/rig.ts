@@ -1,0 +1,102 @@
+// A program on a tiny machine, ready to be run again and again: set up once, reset by copying the
+// machine's state back.
+
+import type { Finding, FindingKind } from '../engine/finding.js';
+import { createMachine, type Machine } from '../engine/machine.js';
+import { initAllocator } from '../engine/mm/alloc.js';
+import { initNodes } from '../engine/mm/pagecache.js';
+import type { Profile } from '../engine/profile/profile.js';
+import { InvariantError, KernelBug } from '../engine/sched/errors.js';
+import { type Actor, type Chooser, type Ending, LabDriver } from '../engine/sched/lab-driver.js';
+import type { StateHash } from '../engine/sched/state-hash.js';
+import type { Program } from './program.js';
+
+/** What one run came to. */
+export interface RunResult {
+  readonly ending: Ending;
+  readonly findings: readonly Finding[];
+  readonly steps: number;
+}
+
+const NO_CHOICE: Chooser = { choose: (_, current) => current };
+
+/** One program under one profile. */
+export class Rig {
+  readonly machine: Machine;
+  readonly driver: LabDriver;
+  private readonly initial: Int32Array;
+  private readonly live: Int32Array;
+  private readonly actors: readonly Actor[];
+  private findings: Finding[] = [];
+
+  /**
+   * @param hash see LabDriver; findings become part of it
+   * @throws InvariantError if the program's set-up does not run to its end
+   */
+  constructor(
+    readonly program: Program,
+    readonly profile: Profile,
+    chooser: Chooser,
+    hash: StateHash | null,
+  ) {
+    const m = createMachine(program.geometry, profile, [], true);
+    this.machine = m;
+    m.onFinding = (finding) => {
+      this.findings.push(finding);
+      if (hash !== null) hash.write(-1 - this.findings.length, 0, finding.message.length);
+    };
+    initAllocator(m);
+    initNodes(m);
+    program.attach(m);
+    const setUp = m.newTask('set-up');
+    const ending = new LabDriver(NO_CHOICE, null).run([
+      { name: 'set-up', task: setUp, start: () => program.setUp(setUp, m) },
+    ]);
+    if (ending !== 'done') throw new InvariantError(`set-up of ${program.name} ended in ${ending}`);
+    this.actors = program.actors.map((source, cpu) => {
+      const task = m.newTask(source.name, cpu);
+      return { name: source.name, task, start: () => source.run(task, m) };
+    });
+    this.live = new Int32Array(m.shared.state);
+    this.initial = new Int32Array(this.live);
+    this.driver = new LabDriver(chooser, hash);
+  }
+
+  /** Runs the program once from its initial state. */
+  run(): RunResult {
+    this.live.set(this.initial);
+    this.findings = [];
+    const ending = this.driver.run(this.actors);
+    this.judge(ending);
+    return { ending, findings: this.findings, steps: this.driver.steps };
+  }
+
+  private judge(ending: Ending): void {
+    const { driver } = this;
+    switch (ending) {
+      case 'done':
+        for (const finding of this.program.verify(this.machine)) this.findings.push(finding);
+        break;
+      case 'deadlock':
+        this.add('hang', driver.blocked().join(', '), 'nobody can run: deadlock');
+        break;
+      case 'livelock':
+        this.add('hang', 'all', 'the run never ended: stopped as a livelock');
+        break;
+      case 'thrown':
+        this.judgeThrown(driver.thrown, this.actors[driver.thrownBy].name);
+        break;
+      case 'abandoned':
+        break;
+    }
+  }
+
+  private judgeThrown(thrown: unknown, actor: string): void {
+    if (thrown instanceof KernelBug) this.add('bug', actor, thrown.message);
+    else throw thrown;
+  }
+
+  private add(kind: FindingKind, task: string, message: string): void {
+    this.findings.push({ kind, hazard: this.program.name, task, message });
+  }
+}

@@ -1,0 +1,113 @@
+// The smallest file system that writeback and faults can stand on: one file, whose page i lives in
+// block i of a memory disk, with a checksum per block sampled apart from the payload.
+//
+//   extra:  per page  | checksum sampled | payload words ... |
+//
+// All of it is covered by the folio's writeback, which one task at a time has.
+
+import type { Machine } from '../engine/machine.js';
+import { load, read, write } from '../engine/memory/word.js';
+import type { FileSystem, SyncMode } from '../engine/mm/address-space.js';
+import { putFolio } from '../engine/mm/alloc.js';
+import { checksumWords, copyWords } from '../engine/mm/content.js';
+import { endWriteback } from '../engine/mm/dirty.js';
+import { findFolio } from '../engine/mm/filemap.js';
+import { unlockFolio } from '../engine/mm/folio.js';
+import { attachBuffers, prepareWriteback, type ReadyFolio } from '../engine/mm/writeback.js';
+import type { Op, Task } from '../engine/sched/op.js';
+import { lab, STEP } from '../engine/sched/step.js';
+
+const HEADER = 1;
+
+/** Words of `extra` that a file of `pages` pages takes. */
+export function toyStoreWords(pages: number, pageBytes: number): number {
+  return pages * (HEADER + (pageBytes >>> 2));
+}
+
+export class ToyStore implements FileSystem {
+  readonly stableWrites = true;
+
+  /**
+   * @param inode the slot of the file
+   * @param pages its length
+   * @param onTorn told when the payload that reached the disk is not what the checksum was sampled of
+   */
+  constructor(
+    private readonly m: Machine,
+    private readonly inode: number,
+    private readonly pages: number,
+    private readonly onTorn: (task: Task, index: number) => void,
+  ) {}
+
+  *beforeMkwrite(): Op<void> {
+    // No inline data here.
+  }
+
+  *readFolio(_task: Task, _inode: number, index: number, pfn: number): Op<void> {
+    const { frames, state } = this.m;
+    const words = this.m.geometry.pageBytes >>> 2;
+    yield* copyWords(frames.wordSegment(pfn), frames.wordOffset(pfn), state.extra, this.payload(index), words);
+  }
+
+  *prepareWrite(_task: Task, _inode: number, _index: number, pfn: number): Op<void> {
+    yield* attachBuffers(this.m, pfn);
+  }
+
+  *dirtyPages(): Op<void> {
+    // The only file is always looked at.
+  }
+
+  *releaseFolio(): Op<boolean> {
+    return false;
+  }
+
+  *invalidateFolio(): Op<void> {
+    // Blocks are never freed.
+  }
+
+  *writepages(task: Task, inode: number, mode: SyncMode, from: number, to: number): Op<number> {
+    const ready: ReadyFolio = { frame: 0, pinned: false };
+    let written = 0;
+    for (let index = from; index <= Math.min(to, this.pages - 1); index++) {
+      const pfn = yield* findFolio(task, this.m, inode, index);
+      if (pfn === 0) continue;
+      if (yield* prepareWriteback(task, this.m, inode, pfn, mode, ready)) {
+        yield* this.writeOne(task, index, pfn, ready.frame);
+        written++;
+      }
+      yield* putFolio(task, this.m, pfn);
+    }
+    return written;
+  }
+
+  /** A word of the payload on the disk. */
+  payloadWord(index: number, word: number): number {
+    return read(this.m.state.extra, this.payload(index) + word);
+  }
+
+  private *writeOne(task: Task, index: number, pfn: number, frame: number): Op<void> {
+    const { m } = this;
+    const { frames, state } = m;
+    const count = m.geometry.pageBytes >>> 2;
+    const source = frames.wordSegment(frame);
+    const from = frames.wordOffset(frame);
+    const to = this.payload(index);
+    write(state.extra, to - HEADER, yield* checksumWords(source, from, count));
+    if (lab?.point()) yield STEP;
+    unlockFolio(task, m, pfn); // step 8: submitted; the transfer goes on without the lock
+    let onDisk = 1;
+    for (let i = 0; i < count; i++) {
+      if (lab?.point()) yield STEP;
+      const value = load(source, from + i);
+      write(state.extra, to + i, value);
+      onDisk = (Math.imul(onDisk, 31) + value) | 0;
+    }
+    if (onDisk !== read(state.extra, to - HEADER)) this.onTorn(task, index);
+    yield* endWriteback(task, m, this.inode, pfn);
+    if (frame !== pfn) yield* putFolio(task, m, frame);
+  }
+
+  private payload(index: number): number {
+    return index * (HEADER + (this.m.geometry.pageBytes >>> 2)) + HEADER;
+  }
+}
