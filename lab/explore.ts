@@ -41,7 +41,11 @@ export interface ExploreOptions {
 const BUDGET = 2_000_000;
 
 /** Depth-first search over all schedules; a state that was entered before is not entered again. */
-export function explore(program: Program, profile: Profile, options: ExploreOptions = {}): Exploration {
+export function explore(
+  program: Program,
+  profile: Profile,
+  options: ExploreOptions = {},
+): Exploration {
   const search = new DepthFirst();
   const rig = new Rig(program, profile, search, search.hash);
   const tally = new Tally(program, profile);
@@ -88,7 +92,10 @@ export function replay(program: Program, profile: Profile, text: string): RunRes
   const script = new Script(schedule.choices);
   const result = new Rig(program, profile, script, null).run();
   if (script.misfit >= 0) {
-    throw new Errno('EINVAL', `schedule does not fit ${program.name}: decision ${String(script.misfit)} names an actor that can't run there`);
+    throw new Errno(
+      'EINVAL',
+      `schedule does not fit ${program.name}: decision ${String(script.misfit)} names an actor that can't run there`,
+    );
   }
   return result;
 }
@@ -114,7 +121,8 @@ class Script implements Chooser {
   }
 }
 
-class RandomWalk implements Chooser {
+/** Every runnable actor equally likely at each decision, from a seed (mulberry32). */
+export class RandomWalk implements Chooser {
   readonly choices: number[] = [];
   private state: number;
 
@@ -132,7 +140,6 @@ class RandomWalk implements Chooser {
     return chosen;
   }
 
-  /** mulberry32. */
   private below(count: number): number {
     this.state = (this.state + 0x6d2b79f5) | 0;
     let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
@@ -207,7 +214,8 @@ class Tally {
     if (run.ending === 'livelock') this.livelocks++;
     for (const finding of run.findings) {
       const key = `${finding.kind} ${finding.task} ${finding.message}`;
-      if (!this.failures.has(key)) this.failures.set(key, { finding, schedule: this.schedule(choices()) });
+      if (!this.failures.has(key))
+        this.failures.set(key, { finding, schedule: this.schedule(choices()) });
     }
   }
 
@@ -227,6 +235,10 @@ class Tally {
   }
 
   private schedule(choices: readonly number[]): string {
-    return formatSchedule({ program: this.program.name, profile: this.profile.name, choices: [...choices] });
+    return formatSchedule({
+      program: this.program.name,
+      profile: this.profile.name,
+      choices: [...choices],
+    });
   }
 }

@@ -36,7 +36,10 @@ export function formatSchedule(schedule: Schedule): string {
 export function parseSchedule(text: string): Schedule {
   const parts = text.split('/');
   if (parts.length !== 4) {
-    throw new Errno('EINVAL', `schedule "${text}" is not of the form ${VERSION}/PROGRAM/PROFILE/a1b2...`);
+    throw new Errno(
+      'EINVAL',
+      `schedule "${text}" is not of the form ${VERSION}/PROGRAM/PROFILE/a1b2...`,
+    );
   }
   const [version, program, profile, runs] = parts;
   if (version !== VERSION) {
@@ -44,7 +47,10 @@ export function parseSchedule(text: string): Schedule {
   }
   const choices: number[] = [];
   if (!/^([a-h]\d{1,5})*$/.test(runs)) {
-    throw new Errno('EINVAL', `schedule runs "${runs}": letters a to h, each with a count, are meant`);
+    throw new Errno(
+      'EINVAL',
+      `schedule runs "${runs}": letters a to h, each with a count, are meant`,
+    );
   }
   for (const [, letter, count] of runs.matchAll(/([a-h])(\d+)/g)) {
     if (choices.length + Number(count) > DECISIONS_MAX) {
@@ -52,6 +58,7 @@ export function parseSchedule(text: string): Schedule {
     }
     for (let i = 0; i < Number(count); i++) choices.push(letter.charCodeAt(0) - 97);
   }
-  if (choices.some((actor) => actor >= ACTORS_MAX)) throw new Errno('EINVAL', `actor past h in "${runs}"`);
+  if (choices.some((actor) => actor >= ACTORS_MAX))
+    throw new Errno('EINVAL', `actor past h in "${runs}"`);
   return { program, profile, choices };
 }

@@ -32,7 +32,8 @@ export class StateSet {
     for (let i = 0; i < old.length; i += 2) {
       if (old[i] === 0 && old[i + 1] === 0) continue;
       let slot = old[i] & this.mask;
-      while (this.slots[slot * 2] !== 0 || this.slots[slot * 2 + 1] !== 0) slot = (slot + 1) & this.mask;
+      while (this.slots[slot * 2] !== 0 || this.slots[slot * 2 + 1] !== 0)
+        slot = (slot + 1) & this.mask;
       this.slots[slot * 2] = old[i];
       this.slots[slot * 2 + 1] = old[i + 1];
     }

@@ -46,7 +46,13 @@ export class ToyStore implements FileSystem {
   *readFolio(_task: Task, _inode: number, index: number, pfn: number): Op<void> {
     const { frames, state } = this.m;
     const words = this.m.geometry.pageBytes >>> 2;
-    yield* copyWords(frames.wordSegment(pfn), frames.wordOffset(pfn), state.extra, this.payload(index), words);
+    yield* copyWords(
+      frames.wordSegment(pfn),
+      frames.wordOffset(pfn),
+      state.extra,
+      this.payload(index),
+      words,
+    );
   }
 
   *prepareWrite(_task: Task, _inode: number, _index: number, pfn: number): Op<void> {

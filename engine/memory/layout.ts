@@ -270,3 +270,11 @@ export function attachState(geometry: Geometry, buffer: SharedArrayBuffer): Stat
     bytes: (count) => new Uint8Array(buffer, advance(count), count),
   });
 }
+
+/**
+ * What the starting thread handed over to this worker (workerData). Both ends are code of one
+ * version in one process, so its type is taken on trust, here and nowhere else.
+ */
+export function handedOver<T>(data: unknown): T {
+  return data as T;
+}

@@ -75,14 +75,13 @@ export function* waitOnWriteback(task: Task, m: Machine, pfn: number): Op<void> 
   }
 }
 
-/** Takes a reference if the folio has any (folio_try_get). One step. */
+/**
+ * Takes references if the folio has any (folio_try_get). One step. On false the folio was free, and
+ * the caller takes the passing references back with add(), a step of its own; the allocator waits
+ * for that (alloc.ts).
+ */
 export function tryGet(m: Machine, pfn: number, references: number): boolean {
-  const counts = m.state.refcount;
-  const before = add(counts, pfn, references);
-  if (before > 0) return true;
-  // A free folio: the allocator waits until this passing reference is gone (see alloc.ts).
-  Atomics.sub(counts, pfn, references);
-  return false;
+  return add(m.state.refcount, pfn, references) > 0;
 }
 
 /** Takes a further reference to a folio that the caller knows to have one. One step. */

@@ -2,7 +2,7 @@
 // of everybody (Linux: mm/gup.c; order of steps: kernel.md 4.5 and 4.6).
 
 import type { Machine } from '../machine.js';
-import { add, load, peek, read } from '../memory/word.js';
+import { add, load, read } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
@@ -70,7 +70,11 @@ function* gupFast(
     if ((entry & need) !== need) break;
     const pfn = entry >>> PTE.pfnShift;
     if (lab?.point()) yield STEP;
-    if (!tryGet(m, pfn, reference)) break;
+    if (!tryGet(m, pfn, reference)) {
+      if (lab?.point()) yield STEP;
+      add(refcount, pfn, -reference);
+      break;
+    }
     if (lab?.point()) yield STEP;
     // Changed meanwhile, but for the bits that hardware sets: the page may be unmapped by now.
     if (((load(pte, first + done) ^ entry) & ~PTE.dirty) !== 0) {
@@ -196,7 +200,8 @@ export function* unpinUserPages(
 /** set_page_dirty_lock, or (best-known) the same through page_mkwrite so that nothing is missed. */
 export function* dirtyPinned(task: Task, m: Machine, pfn: number): Op<void> {
   if (m.profile.unpinDirtiesThroughMkwrite) {
-    const inode = peek(m.state.mapping, pfn) - 1;
+    if (lab?.point()) yield STEP;
+    const inode = load(m.state.mapping, pfn) - 1;
     if (inode >= 0) {
       yield* pageMkwriteForPin(task, m, inode, pfn);
       return;

@@ -4,9 +4,9 @@
 // a run can be replayed and enumerated; a state that an earlier run has been in can be told by its
 // hash (see StateHash), so that a search enters it once.
 
-import { type Op, type Pause, type Sleep, Task } from './op.js';
+import type { Op, Pause, Sleep, Task } from './op.js';
+import type { StateHash } from './state-hash.js';
 import { type LabHooks, setLab } from './step.js';
-import { StateHash } from './state-hash.js';
 
 /** At most this many actors in a program. */
 export const ACTORS_MAX = 8;
@@ -61,6 +61,9 @@ export class LabDriver implements LabHooks {
   private actors: readonly Actor[] = [];
   private readonly ops: Op<void>[] = [];
   private readonly status = new Int32Array(ACTORS_MAX);
+  /** Bit per actor that is RUNNABLE, and per actor that is SPINNING. */
+  private ready = 0;
+  private spinning = 0;
   private current = -1;
   private next = -1;
   private givenUp = false;
@@ -103,6 +106,8 @@ export class LabDriver implements LabHooks {
       this.ops.push(actors[i].start());
       this.status[i] = RUNNABLE;
     }
+    this.ready = (1 << actors.length) - 1;
+    this.spinning = 0;
     this.steps = 0;
     this.decisions = 0;
     this.current = -1;
@@ -135,11 +140,14 @@ export class LabDriver implements LabHooks {
 
   /** Runs actor `i` up to its next pause. */
   private resume(i: number): boolean {
-    this.status[i] = RUNNABLE;
     try {
       const result = this.ops[i].next();
-      if (result.done === true) this.status[i] = DONE;
-      else this.settle(i, result.value);
+      if (result.done === true) {
+        this.status[i] = DONE;
+        this.ready &= ~(1 << i);
+      } else {
+        this.settle(i, result.value);
+      }
       return true;
     } catch (error) {
       this.thrown = error;
@@ -153,27 +161,28 @@ export class LabDriver implements LabHooks {
     // As futex(2): a word that has changed already is no reason to sleep.
     if (pause.words[pause.index] !== pause.expected) return;
     this.status[i] = pause.spin ? SPINNING : ASLEEP;
+    this.ready &= ~(1 << i);
+    if (pause.spin) this.spinning |= 1 << i;
     if (this.hash !== null) this.hash.setBlocked(i, true);
   }
 
   private runnable(): number {
-    let mask = 0;
-    for (let i = 0; i < this.actors.length; i++) {
-      const status = this.status[i];
-      if (status === RUNNABLE || (status === SPINNING && this.hasChanged(i))) mask |= 1 << i;
-    }
-    return mask;
+    if (this.spinning !== 0) this.releaseSpinners();
+    return this.ready;
   }
 
-  private hasChanged(i: number): boolean {
-    const { sleep } = this.actors[i].task;
-    if (sleep.words[sleep.index] === sleep.expected) return false;
-    this.wakeUp(i);
-    return true;
+  private releaseSpinners(): void {
+    for (let i = 0; i < this.actors.length; i++) {
+      if (this.status[i] !== SPINNING) continue;
+      const { sleep } = this.actors[i].task;
+      if (sleep.words[sleep.index] !== sleep.expected) this.wakeUp(i);
+    }
   }
 
   private wakeUp(i: number): void {
     this.status[i] = RUNNABLE;
+    this.ready |= 1 << i;
+    this.spinning &= ~(1 << i);
     if (this.hash !== null) this.hash.setBlocked(i, false);
   }
 

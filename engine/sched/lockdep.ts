@@ -102,12 +102,32 @@ export class Lockdep {
 
   private newEdge(task: Task, from: number, to: number, word: number, bit: number): void {
     if ((Atomics.or(this.edges, word, bit) & bit) !== 0) return;
-    const path = this.path(to, from);
-    if (path !== null) this.report(task, path);
+    if (this.reaches(to, from)) this.report(task, this.path(to, from));
   }
 
-  /** A path of edges from class `from` to class `to` (a cycle, once the new edge is added). */
-  private path(from: number, to: number): LockClassName[] | null {
+  /** Does a path of edges lead from class `from` to class `to`? Sets of classes as two words of bits. */
+  private reaches(from: number, to: number): boolean {
+    let foundLow = from < 32 ? 1 << from : 0;
+    let foundHigh = from < 32 ? 0 : 1 << (from & 31);
+    let todoLow = foundLow;
+    let todoHigh = foundHigh;
+    while ((todoLow | todoHigh) !== 0) {
+      const node =
+        todoLow !== 0 ? 31 - Math.clz32(todoLow & -todoLow) : 63 - Math.clz32(todoHigh & -todoHigh);
+      if (node < 32) todoLow &= todoLow - 1;
+      else todoHigh &= todoHigh - 1;
+      const low = Atomics.load(this.edges, node * 2) & ~foundLow;
+      const high = Atomics.load(this.edges, node * 2 + 1) & ~foundHigh;
+      foundLow |= low;
+      foundHigh |= high;
+      todoLow |= low;
+      todoHigh |= high;
+    }
+    return ((to < 32 ? foundLow : foundHigh) & (1 << (to & 31))) !== 0;
+  }
+
+  /** The path of edges from class `from` to class `to`, which reaches() found (a cycle, with the new edge). */
+  private path(from: number, to: number): LockClassName[] {
     const previous = new Int32Array(LOCK_CLASSES_MAX).fill(-1);
     const queue = [from];
     previous[from] = from;
@@ -127,6 +147,6 @@ export class Lockdep {
         }
       }
     }
-    return null;
+    throw new InvariantError('lockdep edges are never taken away');
   }
 }

@@ -70,8 +70,21 @@ function* setUp(task: Task, m: Machine, pageBytes: number): Op<void> {
   m.state.ino[FILE] = 1;
   m.state.iSize[FILE] = BigInt(pageBytes);
   createMm(m);
-  yield* mmap(task, m, MM, { pages: 1, flags: VM.read | VM.write | VM.shared, inode: FILE, pgoff: 0, vpn: VPN });
-  yield* storeUser(task, m, MM, VPN, 0, new Uint8Array(new Int32Array(pageBytes >>> 2).fill(1).buffer));
+  yield* mmap(task, m, MM, {
+    pages: 1,
+    flags: VM.read | VM.write | VM.shared,
+    inode: FILE,
+    pgoff: 0,
+    vpn: VPN,
+  });
+  yield* storeUser(
+    task,
+    m,
+    MM,
+    VPN,
+    0,
+    new Uint8Array(new Int32Array(pageBytes >>> 2).fill(1).buffer),
+  );
 }
 
 function* flusher(task: Task, m: Machine): Op<void> {
@@ -91,7 +104,13 @@ function* directIo(task: Task, m: Machine, submitted: number, done: number): Op<
   yield* unpinUserPages(task, m, pfns, 1, isPin ? PIN_BIAS : 1, true);
 }
 
-function* device(task: Task, m: Machine, pageBytes: number, submitted: number, done: number): Op<void> {
+function* device(
+  task: Task,
+  m: Machine,
+  pageBytes: number,
+  submitted: number,
+  done: number,
+): Op<void> {
   const { extra } = m.state;
   const pfn = yield* until(task, extra, submitted);
   const data = new Int32Array(pageBytes >>> 2).fill(2);
