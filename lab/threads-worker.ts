@@ -7,7 +7,7 @@ import { BlockingDriver } from '../engine/sched/blocking.js';
 import { Task } from '../engine/sched/op.js';
 import { joinDoorbells } from '../engine/sched/wait.js';
 import { hazardByName } from './hazards/index.js';
-import { ROUND, type ThreadData } from './threads.js';
+import { ROUND, type ThreadData } from './rounds.js';
 
 function main(data: ThreadData): void {
   const { machine, rounds } = data;

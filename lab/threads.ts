@@ -3,7 +3,7 @@
 
 import { Worker } from 'node:worker_threads';
 import type { Finding } from '../engine/finding.js';
-import { createMachine, type MachineShared } from '../engine/machine.js';
+import { createMachine } from '../engine/machine.js';
 import { GLOBAL } from '../engine/memory/layout.js';
 import { initAllocator } from '../engine/mm/alloc.js';
 import { initNodes } from '../engine/mm/pagecache.js';
@@ -12,20 +12,9 @@ import { BlockingDriver } from '../engine/sched/blocking.js';
 import { Errno } from '../engine/sched/errors.js';
 import { doorbells } from '../engine/sched/wait.js';
 import { hazardByName } from './hazards/index.js';
+import { ROUND, type ThreadData } from './rounds.js';
 
 const PAGE_BYTES = 4096;
-
-/** Words by which the coordinator and the actors agree on rounds. */
-export const ROUND = { number: 0, arrived: 1, stop: 2, words: 3 } as const;
-
-/** What a worker is given. */
-export interface ThreadData {
-  readonly hazard: string;
-  readonly actor: number;
-  readonly machine: MachineShared;
-  readonly rounds: Int32Array;
-  readonly bells: Int32Array;
-}
 
 /** What the rounds came to. */
 export interface ThreadsResult {

@@ -275,6 +275,7 @@ export function attachState(geometry: Geometry, buffer: SharedArrayBuffer): Stat
  * What the starting thread handed over to this worker (workerData). Both ends are code of one
  * version in one process, so its type is taken on trust, here and nowhere else.
  */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller names it
 export function handedOver<T>(data: unknown): T {
   return data as T;
 }
