@@ -2,13 +2,20 @@
 // class Volume (volume.ts) is the one implementation.
 
 import type { Machine } from '../machine.js';
+import { INODE_PRIVATE_WORDS } from '../memory/layout.js';
 import { read, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import type { Locks } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
-import { INODE_PRIVATE_WORDS } from '../memory/layout.js';
-import { bufferAt, bufferSegment, getBuffer, lockBuffer, putBuffer, unlockBuffer } from './buffer.js';
+import {
+  bufferAt,
+  bufferSegment,
+  getBuffer,
+  lockBuffer,
+  putBuffer,
+  unlockBuffer,
+} from './buffer.js';
 import { dirtyMetadata, type Handle } from './journal.js';
 import type { Superblock } from './layout.js';
 import type { MetadataStore } from './metadata.js';

@@ -117,8 +117,7 @@ export function planVolume(
   const orphanStart = take(inodeBitmapBlocks);
   const inodeTableBlocks = inodes / INODES_PER_BLOCK;
   const inodeTableStart = take(inodeTableBlocks);
-  const checksumBlocks =
-    (features & FEATURE.checksums) === 0 ? 0 : Math.ceil(blocks / BLOCK_WORDS);
+  const checksumBlocks = (features & FEATURE.checksums) === 0 ? 0 : Math.ceil(blocks / BLOCK_WORDS);
   const checksumStart = take(checksumBlocks);
   return {
     features,
@@ -147,7 +146,7 @@ function checkGeometry(sb: Superblock): void {
     sb.inodes % INODES_PER_BLOCK === 0 &&
     sb.inodes <= sb.blocks * INODES_PER_BLOCK &&
     sb.journalBlocks >= 0 &&
-    (sb.features & FEATURE.journal) !== 0 === sb.journalBlocks > 0;
+    ((sb.features & FEATURE.journal) !== 0) === sb.journalBlocks > 0;
   if (!sane) bad('the superblock contradicts itself: run fsck, which reads the backup');
   const plan = planVolume(sb.blocks, sb.inodes, sb.journalBlocks, sb.features);
   const same =
