@@ -17,7 +17,6 @@ const linux52: Profile = {
   pinnedTest: 'after-mkclean',
   dirtyWithoutBuffers: 'bug',
   reclaimStripsPinned: true,
-  invalidatesPinned: true,
   reclaimWritesPages: true,
   longtermFilePin: 'allow',
   dmaReference: 'get',
@@ -36,7 +35,6 @@ const linux612: Profile = {
   pinnedTest: 'after-mkclean',
   dirtyWithoutBuffers: 'warn-drop',
   reclaimStripsPinned: false,
-  invalidatesPinned: true,
   reclaimWritesPages: false,
   longtermFilePin: 'refuse',
   dmaReference: 'pin',
@@ -68,7 +66,6 @@ const bestKnown: Profile = {
     'through page_mkwrite.',
   pinnedWriteback: { syncNone: SKIP, syncAll: BOUNCE },
   longtermFilePin: 'lease',
-  invalidatesPinned: false,
   unpinDirtiesThroughMkwrite: true,
   pinnedPageReplacement: 'wait',
 };
