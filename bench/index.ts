@@ -1,0 +1,82 @@
+// The benches by name. `pinfold bench` and `npm run bench` run them.
+
+import { Errno } from '../engine/sched/errors.js';
+import { benchDma } from './dma.js';
+import { benchFootprint } from './footprint.js';
+import { benchLab, benchLabReset } from './lab.js';
+import { type BenchOptions, type BenchResult, RUNS_MAX, RUNS_MIN } from './measure.js';
+import { benchPin, benchPin2Cpu } from './pin.js';
+
+export type { BenchOptions, BenchResult } from './measure.js';
+export { RUNS_DEFAULT, RUNS_MAX, RUNS_MIN } from './measure.js';
+
+/** A bench: its name, what it measures, and its runs. */
+export interface Bench {
+  readonly name: string;
+  readonly title: string;
+  readonly run: (options: BenchOptions) => BenchResult[] | Promise<BenchResult[]>;
+}
+
+const BENCHES: readonly Bench[] = [
+  {
+    name: 'pin',
+    title: 'pin and unpin, batches of 512 contiguous pages, one CPU',
+    run: (options) => [benchPin(options)],
+  },
+  {
+    name: 'pin-2cpu',
+    title: 'the same on two CPUs, on separate and on shared pages',
+    run: async (options) => [await benchPin2Cpu(options)],
+  },
+  {
+    name: 'dma',
+    title: 'a device writes 4 KiB to pinned pages',
+    run: (options) => [benchDma(options)],
+  },
+  {
+    name: 'footprint',
+    title: 'bytes of emulated state per page',
+    run: () => [benchFootprint()],
+  },
+  {
+    name: 'lab',
+    title: 'executions of the lab per second, and what a reset costs',
+    run: (options) => [benchLab(options), benchLabReset(options)],
+  },
+];
+
+/** All benches, in the order in which they run. */
+export function listBenches(): readonly Bench[] {
+  return BENCHES;
+}
+
+/**
+ * Runs benches one after the other.
+ * @param names which; all if empty
+ * @throws Errno EINVAL for an unknown name or a number of runs out of range
+ */
+export async function runBenches(
+  names: readonly string[],
+  options: BenchOptions,
+): Promise<BenchResult[]> {
+  if (!Number.isInteger(options.runs) || options.runs < RUNS_MIN || options.runs > RUNS_MAX) {
+    throw new Errno(
+      'EINVAL',
+      `${String(options.runs)} runs; from ${String(RUNS_MIN)} to ${String(RUNS_MAX)} are meant`,
+    );
+  }
+  for (const name of names) {
+    if (!BENCHES.some((bench) => bench.name === name)) {
+      throw new Errno(
+        'EINVAL',
+        `no bench "${name}"; there are: ${BENCHES.map((b) => b.name).join(', ')}`,
+      );
+    }
+  }
+  const results: BenchResult[] = [];
+  for (const bench of BENCHES) {
+    if (names.length === 0 || names.includes(bench.name))
+      results.push(...(await bench.run(options)));
+  }
+  return results;
+}
