@@ -63,6 +63,18 @@ export class ToyStore implements FileSystem {
     // The only file is always looked at.
   }
 
+  *grabInode(): Op<boolean> {
+    return true;
+  }
+
+  *putInode(): Op<void> {
+    // The only file always stays.
+  }
+
+  *background(): Op<void> {
+    // No metadata.
+  }
+
   *releaseFolio(): Op<boolean> {
     return false;
   }

@@ -19,9 +19,6 @@
 //
 // Extent: 3 words: first block of the file, first block of the volume, length (index: child, 0).
 
-import type { Machine } from '../machine.js';
-import type { Op, Task } from '../sched/op.js';
-
 export const BLOCK_BYTES = 4096;
 export const BLOCK_WORDS = BLOCK_BYTES / 4;
 export const BITS_PER_BLOCK = BLOCK_BYTES * 8;
@@ -142,6 +139,9 @@ export const DIR_MAGIC = 0x52494450; // "PDIR"
 export const DIRENT_WORDS = 3;
 export const NAME_BYTES_MAX = 255;
 
+/** The last page of any file. */
+export const LAST_PAGE = 2 ** 30 - 1;
+
 /** Type bits of an inode's mode. */
 export const S_IF = { mask: 0o170000, file: 0o100000, dir: 0o040000, link: 0o120000 } as const;
 
@@ -149,70 +149,47 @@ export const FILE_BYTES_MAX = 2 ** 30 * BLOCK_BYTES;
 export const SYMLINK_BYTES_MAX = BLOCK_BYTES - 1;
 export const LINKS_MAX = 65000;
 
-/** How large the tables of a mounted volume are. */
+/** What decides how many shared words a mounted volume takes. */
 export interface VolumeConfig {
-  /** Blocks of the volume, from its superblock. */
+  /** Blocks of the volume, and of its journal, from the superblock. */
   readonly blocks: number;
+  readonly journalStart: number;
+  readonly journalBlocks: number;
   /** Inode slots of the machine. */
   readonly inodeSlots: number;
   /** Buffers of the buffer cache. */
   readonly buffers: number;
-  readonly journalBlocks: number;
-}
-
-/** The block device as the file system uses it: BlockQueue of engine/block/queue.ts. */
-export interface BlockDevice {
-  submit(task: Task, request: BlockRequest): Op<number>;
-  wait(task: Task, ticket: number): Op<void>;
-  transfer(task: Task, request: BlockRequest): Op<void>;
-}
-
-export interface BlockRequest {
-  readonly op: 'read' | 'write' | 'flush' | 'discard';
-  readonly block: number;
-  readonly frames: Int32Array;
-  readonly count: number;
-  readonly fua: boolean;
-}
-
-/** What the buffer cache and the journal know of a mounted volume; the Volume holds it. */
-export interface BlockVolume {
-  readonly m: Machine;
-  readonly sb: Superblock;
-  readonly device: BlockDevice;
-  /** The words of the buffer cache and of the journal: see their files. */
-  readonly bufferState: Int32Array;
-  readonly journalState: Int32Array;
+  /** Requests that the block queue holds. */
+  readonly queueDepth: number;
 }
 
 /** Words of a mounted volume that all threads share. */
 export const VOL = {
-  /** Free blocks that nobody has reserved. */
-  available: 0,
-  /** Mutex of the block map and of the pending frees. */
-  allocSem: 1,
-  /** Where the search for free blocks goes on. */
-  allocHint: 2,
-  /** Runs of blocks claimed by writepages and not yet given back: sleepers wait for a change. */
-  runs: 3,
-  runsDone: 4,
-  /** Two sets of blocks freed by a transaction that has not committed: its tid, how many. */
-  pendingTid: 5,
-  pendingCount: 7,
-  /** Mutex of the inode bitmap, where the search goes on, free inodes. */
-  inodeSem: 9,
-  inodeHint: 10,
-  freeInodes: 11,
-  /** Spinlock of the hash of inode slots. */
-  hashLock: 12,
-  evictHand: 13,
-  /** Mutex of renames between directories. */
-  renameSem: 14,
-  /** Mutex of the one who makes room in the inode table. */
-  evictSem: 15,
   /** VOL_STATE. */
-  state: 16,
-  /** Last time handed out, in ms: low, high word. */
+  state: 0,
+  /** Free blocks that nobody has reserved. */
+  available: 1,
+  /** Mutex of the block map and of the pending frees; where the search for free blocks goes on. */
+  allocSem: 2,
+  allocHint: 3,
+  /** Runs of blocks claimed and not yet all used or given back; sleepers watch runsDone. */
+  runs: 4,
+  runsDone: 5,
+  /** Two sets of blocks freed by a transaction that has not committed: tid of each, how many. */
+  pendingTid: 6,
+  pendingCount: 8,
+  /** Mutex of the inode and orphan bitmaps; where the search goes on; free inodes. */
+  inodeSem: 10,
+  inodeHint: 11,
+  freeInodes: 12,
+  /** Spinlock of the hash and the free list of inode slots; head of that list (slot + 1). */
+  hashLock: 13,
+  freeSlots: 14,
+  evictHand: 15,
+  /** Semaphore of all names: lookups share it, changes have it alone. */
+  names: 16,
+  /** Mutex of the one who makes room among the inode slots. */
+  evictSem: 17,
   words: 32,
 } as const;
 
@@ -228,7 +205,41 @@ export function mapWords(config: VolumeConfig): number {
   return Math.ceil(config.blocks / 32);
 }
 
-/** Words that the volume itself takes (without buffers and journal). */
-export function ownWords(config: VolumeConfig): number {
-  return VOL.words + hashWords(config) + 3 * mapWords(config);
-}
+/** Words of an inode slot that are the file system's (State.iPrivate). */
+export const IP = {
+  /** DIFLAG bits. */
+  flags: 0,
+  /** The last transaction that changed the inode on disk. */
+  tid: 1,
+  /** Errno of a failed writeback that no fsync has reported (0: none): BLOCK_ERRORS. */
+  error: 2,
+  /** Counts removals of extents: a mapping looked up before one may be stale. */
+  mapSeq: 3,
+  /** Size that the disk knows (i_disksize). Under i_data_sem. */
+  diskSizeLow: 4,
+  diskSizeHigh: 5,
+  mtimeLow: 6,
+  mtimeHigh: 7,
+  /** Next slot (+ 1) of the hash chain, or of the free list. Under hashLock. */
+  hashNext: 8,
+  parent: 9,
+  generation: 10,
+  /** Where the next block of the file should go. */
+  goal: 11,
+} as const;
+
+/** Bits of an inode slot's state (State.iState). */
+export const I = {
+  /** Being read in: sleep on the state. */
+  new: 1,
+  /** Being evicted: sleep on the state. */
+  freeing: 2,
+  /** Could not be read. */
+  bad: 4,
+  /** Has had dirty pages since the last writepages of the whole file (I_DIRTY_PAGES). */
+  dirtyPages: 8,
+  /** Times or size in memory are newer than on disk (I_DIRTY_TIME). */
+  dirtyTime: 16,
+  /** Used since the evictor's hand passed. */
+  referenced: 32,
+} as const;

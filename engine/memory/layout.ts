@@ -106,6 +106,8 @@ export interface State {
   readonly pte: Int32Array;
   /** Page-table locks: one per PTES_PER_TABLE PTEs of an mm. */
   readonly ptl: Int32Array;
+  /** Entries in use of the PTEs that one lock covers. Under that lock. */
+  readonly pteCount: Int32Array;
   readonly mmapLock: Int32Array;
   readonly writeProtectSeq: Int32Array;
   /** Users of the mm; 0: slot free. */
@@ -188,6 +190,7 @@ function carve(g: Geometry, take: Carver): State {
     next: take.words(g.pages),
     pte: take.words(g.mms * g.mmPages),
     ptl: take.words(tables),
+    pteCount: take.words(tables),
     mmapLock: take.words(g.mms),
     writeProtectSeq: take.words(g.mms),
     mmUsers: take.words(g.mms),

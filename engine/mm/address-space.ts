@@ -29,13 +29,22 @@ export interface FileSystem {
    */
   prepareWrite(task: Task, inode: number, index: number, pfn: number): Op<void>;
 
-  /** The inode has dirty pages now (__mark_inode_dirty): the flusher will look at it. */
+  /**
+   * The inode has dirty pages now (__mark_inode_dirty). Must not sleep: the caller may hold a
+   * page-table lock.
+   */
   dirtyPages(task: Task, inode: number): Op<void>;
 
-  /** Takes buffers off a clean, locked folio (release_folio); false if they are still needed. */
+  /**
+   * Takes buffers off a clean, locked folio (release_folio): detachBuffers(). False if they are
+   * still needed. Must not wait for writeback or for the journal: reclaim calls it in any context.
+   */
   releaseFolio(task: Task, inode: number, pfn: number): Op<boolean>;
 
-  /** A locked folio leaves the file (truncate, punch): drops its buffers and reservation. */
+  /**
+   * A locked folio that has buffers leaves the file (truncate, punch): drops its reservation and
+   * them (detachBuffers()).
+   */
   invalidateFolio(task: Task, inode: number, pfn: number): Op<void>;
 
   /**
@@ -51,4 +60,13 @@ export interface FileSystem {
     fromIndex: number,
     toIndex: number,
   ): Op<number>;
+
+  /** Takes a reference to the inode in a slot (igrab); false if there is none, or it is being freed. */
+  grabInode(task: Task, inode: number): Op<boolean>;
+
+  /** Drops a reference taken by grabInode() (iput). May evict the inode: no locks held. */
+  putInode(task: Task, inode: number): Op<void>;
+
+  /** Metadata that is due, written in the background: the flusher calls it once a round, without locks. */
+  background(task: Task): Op<void>;
 }

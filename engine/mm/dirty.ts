@@ -9,6 +9,7 @@ import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { wake } from '../sched/wait.js';
 import { PG } from './folio.js';
+import { I_STATE } from './inode-state.js';
 import { clearMark, MARK, setMark } from './pagecache.js';
 
 /**
@@ -31,30 +32,39 @@ export function* markDirty(task: Task, m: Machine, pfn: number): Op<void> {
     });
   }
   if ((before & PG.dirty) !== 0) return;
+  accountDirty(m, 1);
   yield* spinLock(task, m.iPages, inode);
   if (lab?.point()) yield STEP;
   const owned = load(s.mapping, pfn) - 1 === inode;
-  if (owned) setMark(m, inode, read(s.index, pfn), MARK.dirty);
+  if (lab?.point()) yield STEP;
+  // Whoever cleaned it since then took it off the account, and would not see a mark set now.
+  const stillDirty = (load(s.flags, pfn) & PG.dirty) !== 0;
+  if (owned && stillDirty) setMark(m, inode, read(s.index, pfn), MARK.dirty);
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.iPages, inode);
-  if (!owned) return;
-  accountDirty(m, 1);
-  yield* m.fs.dirtyPages(task, inode);
+  if (owned) {
+    // A hint for the flusher, set after the mark; no decision of the lab's programs rests on it.
+    Atomics.or(s.iState, inode, I_STATE.dirtyPages);
+    yield* m.fs.dirtyPages(task, inode);
+  } else if (stillDirty) {
+    accountDirty(m, -1);
+  }
 }
 
 /** Marks a folio clean that leaves its file or is dropped (folio_cancel_dirty). */
 export function* cancelDirty(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
+  const s = m.state;
   if (lab?.point()) yield STEP;
-  const before = and(m.state.flags, pfn, ~PG.dirty);
-  if ((before & PG.dirty) === 0) return;
-  accountDirty(m, -1);
+  if ((load(s.flags, pfn) & PG.dirty) === 0) return;
+  // Flag and mark go under one lock: a markDirty() in between would be left without its mark.
   yield* spinLock(task, m.iPages, inode);
   if (lab?.point()) yield STEP;
-  if (load(m.state.mapping, pfn) - 1 === inode) {
-    clearMark(m, inode, read(m.state.index, pfn), MARK.dirty);
-  }
+  const before = and(s.flags, pfn, ~PG.dirty);
+  if (lab?.point()) yield STEP;
+  if (load(s.mapping, pfn) - 1 === inode) clearMark(m, inode, read(s.index, pfn), MARK.dirty);
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.iPages, inode);
+  if ((before & PG.dirty) !== 0) accountDirty(m, -1);
 }
 
 /** Sets writeback on a locked folio: the flag, and the marks (folio_start_writeback). */

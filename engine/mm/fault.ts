@@ -3,7 +3,7 @@
 
 import type { Machine } from '../machine.js';
 import { loadLong } from '../memory/long.js';
-import { add, cas, load, or, read, store } from '../memory/word.js';
+import { add, cas, load, or, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
@@ -208,6 +208,7 @@ function* installPte(
     add(s.mapcount, pfn, 1);
     if (lab?.point()) yield STEP;
     store(s.pte, at, (pfn << PTE.pfnShift) | bits);
+    write(s.pteCount, lock, read(s.pteCount, lock) + 1);
     installed = true;
   } else if (entry >>> PTE.pfnShift === pfn) {
     if (lab?.point()) yield STEP;

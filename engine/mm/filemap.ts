@@ -2,14 +2,22 @@
 
 import type { Machine } from '../machine.js';
 import { GLOBAL } from '../memory/layout.js';
-import { add, load, or, store, write } from '../memory/word.js';
+import { add, and, load, or, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import { spinLock, spinUnlock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { allocPage, putFolio } from './alloc.js';
-import { lockFolio, PG, tryGet, unlockFolio } from './folio.js';
-import { cacheInsert, cacheLookup, giveNodes, nodesNeeded, takeNodes } from './pagecache.js';
+import { accountDirty } from './dirty.js';
+import { getFolio, lockFolio, PG, unlockFolio } from './folio.js';
+import {
+  cacheDelete,
+  cacheInsert,
+  cacheLookup,
+  giveNodes,
+  nodesNeeded,
+  takeNodes,
+} from './pagecache.js';
 
 /** The folio at `index` with a reference, or 0 if none is cached (filemap_get_folio). */
 export function* findFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
@@ -17,8 +25,7 @@ export function* findFolio(task: Task, m: Machine, inode: number, index: number)
   const pfn = cacheLookup(m, inode, index);
   if (pfn !== 0) {
     if (lab?.point()) yield STEP;
-    // Under i_pages a cached folio has the cache's reference: this can't fail.
-    tryGet(m, pfn, 1);
+    getFolio(m, pfn); // under i_pages a cached folio has the cache's reference
   }
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.iPages, inode);
@@ -65,6 +72,26 @@ export function* readFolio(task: Task, m: Machine, inode: number, index: number)
   return pfn;
 }
 
+/**
+ * Takes a locked folio, not under writeback, out of its file (filemap_remove_folio), with the dirty
+ * state that it may still have, and drops the cache's reference. The caller has one of its own.
+ */
+export function* removeFolio(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
+  const s = m.state;
+  yield* spinLock(task, m.iPages, inode);
+  const freed = cacheDelete(m, inode, read(s.index, pfn));
+  if (lab?.point()) yield STEP;
+  store(s.mapping, pfn, 0);
+  if (lab?.point()) yield STEP;
+  const before = and(s.flags, pfn, ~PG.dirty);
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.iPages, inode);
+  if ((before & PG.dirty) !== 0) accountDirty(m, -1);
+  Atomics.add(s.global, GLOBAL.nrFilePages, -1);
+  yield* giveNodes(task, m, freed);
+  yield* putFolio(task, m, pfn);
+}
+
 /** Adds a new folio with the cache's reference and the caller's; 0 if `index` was taken. */
 function* addFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
   const s = m.state;
@@ -72,7 +99,13 @@ function* addFolio(task: Task, m: Machine, inode: number, index: number): Op<num
   write(s.index, pfn, index);
   if (lab?.point()) yield STEP;
   add(s.refcount, pfn, 1);
-  let spare = yield* takeNodes(task, m, nodesNeeded(index));
+  let spare: number;
+  try {
+    spare = yield* takeNodes(task, m, nodesNeeded(index));
+  } catch (error) {
+    yield* putFolio(task, m, pfn, 2);
+    throw error;
+  }
   yield* spinLock(task, m.iPages, inode);
   const taken = cacheLookup(m, inode, index) !== 0;
   if (!taken) {

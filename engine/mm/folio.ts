@@ -75,13 +75,19 @@ export function* waitOnWriteback(task: Task, m: Machine, pfn: number): Op<void> 
   }
 }
 
+/** The reference count of a free frame: no number of passing references lifts it above 0 (see alloc.ts). */
+export const FREE = -(2 ** 30);
+
+/** References that a folio can have: room is left below 2^31 for passing ones. */
+const REFERENCES_MAX = 2 ** 31 - 2 ** 20;
+
 /**
- * Takes references if the folio has any (folio_try_get). One step. On false the folio was free, and
- * the caller takes the passing references back with add(), a step of its own; the allocator waits
- * for that (alloc.ts).
+ * Takes references if the folio has any (folio_try_get). On false they were added all the same, and
+ * the caller takes them back with undoGet(): two accesses are two steps. One step.
  */
 export function tryGet(m: Machine, pfn: number, references: number): boolean {
-  return add(m.state.refcount, pfn, references) > 0;
+  const before = add(m.state.refcount, pfn, references);
+  return before > 0 && before < REFERENCES_MAX;
 }
 
 /** Takes a further reference to a folio that the caller knows to have one. One step. */

@@ -8,7 +8,7 @@ import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { wake } from '../sched/wait.js';
-import { freePage } from './alloc.js';
+import { lastPut, putFolio, undoGet } from './alloc.js';
 import { markDirty } from './dirty.js';
 import { handleFault, pageMkwrite } from './fault.js';
 import { countPins, lockFolio, PG, PIN_BIAS, tryGet, unlockFolio } from './folio.js';
@@ -17,6 +17,8 @@ import { findVma, VM } from './vma.js';
 
 /** FOLL_* flags, numbered as in Linux. A call without `pin` is a plain get (FOLL_GET). */
 export const FOLL = { write: 1 << 0, longterm: 1 << 8, pin: 1 << 19 } as const;
+
+const LONGTERM_WRITE = FOLL.longterm | FOLL.write;
 
 /** What one reference of a call adds to a small folio's count. */
 function referenceOf(flags: number): number {
@@ -54,12 +56,13 @@ function* gupFast(
   flags: number,
   out: Int32Array,
 ): Op<number> {
-  const { pte, refcount, writeProtectSeq } = m.state;
+  const { pte, flags: pageFlags, writeProtectSeq } = m.state;
   const reference = referenceOf(flags);
   const need = (flags & FOLL.write) !== 0 ? PTE.present | PTE.write : PTE.present;
   const first = pteIndex(m, mm, vpn);
-  // The policy on long-term writable file pins needs the VMA: such a call goes the slow way.
-  if ((flags & FOLL.longterm) !== 0 && (flags & FOLL.write) !== 0) return 0;
+  // The policy on long-term writable file pins needs the VMA: only anonymous pages go the fast way.
+  const onlyAnon = (flags & LONGTERM_WRITE) === LONGTERM_WRITE;
+  if (vpn < 0 || vpn + count > m.geometry.mmPages) return 0; // what lies beyond is another address space's
   if (lab?.point()) yield STEP;
   const sequence = load(writeProtectSeq, mm);
   if ((sequence & 1) !== 0) return 0;
@@ -71,16 +74,23 @@ function* gupFast(
     const pfn = entry >>> PTE.pfnShift;
     if (lab?.point()) yield STEP;
     if (!tryGet(m, pfn, reference)) {
-      if (lab?.point()) yield STEP;
-      add(refcount, pfn, -reference);
+      yield* undoGet(task, m, pfn, reference);
+      if (m.pinWaits) wake(m.state.refcount, pfn);
       break;
     }
     if (lab?.point()) yield STEP;
     // Changed meanwhile, but for the bits that hardware sets: the page may be unmapped by now.
     if (((load(pte, first + done) ^ entry) & ~PTE.dirty) !== 0) {
-      if (lab?.point()) yield STEP;
-      if (add(refcount, pfn, -reference) === reference) yield* freePage(task, m, pfn);
+      yield* putFolio(task, m, pfn, reference);
+      if (m.pinWaits) wake(m.state.refcount, pfn);
       break;
+    }
+    if (onlyAnon) {
+      if (lab?.point()) yield STEP;
+      if ((load(pageFlags, pfn) & PG.anon) === 0) {
+        yield* putFolio(task, m, pfn, reference);
+        break;
+      }
     }
     out[done] = pfn;
   }
@@ -147,8 +157,7 @@ function checkVma(m: Machine, mm: number, vpn: number, flags: number): boolean {
       `page ${String(vpn)} is not mapped for ${isWrite ? 'writing' : 'reading'}`,
     );
   }
-  const longtermWrite = FOLL.longterm | FOLL.write;
-  if ((flags & longtermWrite) !== longtermWrite || (vmFlags & VM.shared) === 0) return true;
+  if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || (vmFlags & VM.shared) === 0) return true;
   return read(s.vmaInode, vma) === 0 || m.profile.longtermFilePin === 'allow';
 }
 
@@ -160,12 +169,17 @@ function* followPage(task: Task, m: Machine, mm: number, vpn: number, flags: num
   if (lab?.point()) yield STEP;
   const entry = load(m.state.pte, pteIndex(m, mm, vpn));
   const pfn = (entry & need) === need ? entry >>> PTE.pfnShift : 0;
+  let taken = true;
   if (pfn !== 0) {
     if (lab?.point()) yield STEP;
-    add(m.state.refcount, pfn, referenceOf(flags));
+    taken = tryGet(m, pfn, referenceOf(flags));
   }
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.ptl, lock);
+  if (!taken) {
+    yield* undoGet(task, m, pfn, referenceOf(flags));
+    throw new Errno('ENOMEM', `page ${String(vpn)} has as many pins as it can count`);
+  }
   return pfn;
 }
 
@@ -191,7 +205,8 @@ export function* unpinUserPages(
       if ((load(flags, pfn) & PG.dirty) === 0) yield* dirtyPinned(task, m, pfn);
     }
     if (lab?.point()) yield STEP;
-    if (add(refcount, pfn, -reference) === reference) yield* freePage(task, m, pfn);
+    const before = add(refcount, pfn, -reference);
+    if (before <= reference) yield* lastPut(task, m, pfn, before, reference);
     if (m.pinWaits) wake(refcount, pfn);
   }
   if (reference === PIN_BIAS) countPins(m, 0, count);

@@ -2,7 +2,8 @@
 // (Linux: mm/rmap.c, page_mkclean_one and try_to_unmap_one.)
 
 import type { Machine } from '../machine.js';
-import { add, cas, load, read } from '../memory/word.js';
+import { PTES_PER_TABLE } from '../memory/layout.js';
+import { add, cas, load, read, write } from '../memory/word.js';
 import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -83,7 +84,7 @@ export function* unmapFolio(task: Task, m: Machine, inode: number, pfn: number):
  * reference (zap_pte_range). A dirty PTE dirties its file folio.
  */
 export function* zapPte(task: Task, m: Machine, mm: number, vpn: number, pfn: number): Op<void> {
-  const { pte, mapcount } = m.state;
+  const { pte, pteCount, mapcount } = m.state;
   const at = pteIndex(m, mm, vpn);
   const lock = ptlIndex(m, mm, vpn);
   yield* spinLock(task, m.ptl, lock);
@@ -99,6 +100,7 @@ export function* zapPte(task: Task, m: Machine, mm: number, vpn: number, pfn: nu
     if (lab?.point()) yield STEP;
     if (cas(pte, at, entry, 0) === entry) break;
   }
+  write(pteCount, lock, read(pteCount, lock) - 1);
   yield* flushTlb(task, m, at);
   const mapped = entry >>> PTE.pfnShift;
   if ((entry & PTE.dirty) !== 0) yield* markDirty(task, m, mapped);
@@ -107,4 +109,35 @@ export function* zapPte(task: Task, m: Machine, mm: number, vpn: number, pfn: nu
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.ptl, lock);
   yield* putFolio(task, m, mapped);
+}
+
+/** Takes away all entries of `pages` pages from `vpn` on (unmap_page_range); empty tables cost nothing. */
+export function* zapRange(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  pages: number,
+): Op<void> {
+  const { pte } = m.state;
+  const end = vpn + pages;
+  for (let at = vpn; at < end; ) {
+    const tableEnd = Math.min(end, (Math.floor(at / PTES_PER_TABLE) + 1) * PTES_PER_TABLE);
+    if (yield* isEmptyTable(task, m, ptlIndex(m, mm, at))) {
+      at = tableEnd;
+      continue;
+    }
+    for (; at < tableEnd; at++) {
+      if (lab?.point()) yield STEP;
+      if (load(pte, pteIndex(m, mm, at)) !== 0) yield* zapPte(task, m, mm, at, -1);
+    }
+  }
+}
+
+function* isEmptyTable(task: Task, m: Machine, table: number): Op<boolean> {
+  yield* spinLock(task, m.ptl, table);
+  const empty = read(m.state.pteCount, table) === 0;
+  if (lab?.point()) yield STEP;
+  spinUnlock(task, m.ptl, table);
+  return empty;
 }

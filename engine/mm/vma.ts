@@ -7,7 +7,7 @@ import { Errno } from '../sched/errors.js';
 import { downWrite, spinLock, spinUnlock, upWrite } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
-import { zapPte } from './rmap.js';
+import { zapRange } from './rmap.js';
 
 /** VMA flags (VM_*). */
 export const VM = { read: 1, write: 2, shared: 4 } as const;
@@ -109,7 +109,7 @@ export function* munmap(task: Task, m: Machine, mm: number, vpn: number): Op<num
   }
   const inode = read(s.vmaInode, vma) - 1;
   const pages = read(s.vmaPages, vma);
-  for (let page = 0; page < pages; page++) yield* zapPte(task, m, mm, vpn + page, -1);
+  yield* zapRange(task, m, mm, vpn, pages);
   unlink(s.mmMmap, mm, s.vmaNextInMm, vma);
   if (inode >= 0) {
     yield* downWrite(task, m.iMmapRwsem, inode);

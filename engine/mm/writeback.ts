@@ -9,7 +9,7 @@ import { KernelBug } from '../sched/errors.js';
 import { type Op, sleepOn, type Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import type { SyncMode } from './address-space.js';
-import { allocPage } from './alloc.js';
+import { allocPage, putFolio } from './alloc.js';
 import { copyFrame, zeroTail } from './content.js';
 import { accountDirty, cancelDirty, markDirty, startWriteback } from './dirty.js';
 import { lockFolio, maybePinned, PG, PIN_BIAS, unlockFolio, waitOnWriteback } from './folio.js';
@@ -183,4 +183,11 @@ export function* attachBuffers(m: Machine, pfn: number): Op<void> {
   if ((before & PG.private) !== 0) return;
   if (lab?.point()) yield STEP;
   add(m.state.refcount, pfn, 1);
+}
+
+/** Takes the file system's state off a locked folio, and its reference (detach_private). */
+export function* detachBuffers(task: Task, m: Machine, pfn: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  const before = and(m.state.flags, pfn, ~PG.private);
+  if ((before & PG.private) !== 0) yield* putFolio(task, m, pfn);
 }

@@ -26,6 +26,11 @@ export interface Profile {
   readonly dirtyWithoutBuffers: 'bug' | 'warn-drop' | 'repair';
   /** Does reclaim take the buffers off a folio that may be pinned (before 6.4)? */
   readonly reclaimStripsPinned: boolean;
+  /**
+   * Does invalidation for direct I/O take a pinned folio out of the cache (all of Linux), or does
+   * such a page stay, and the direct I/O become buffered?
+   */
+  readonly invalidatesPinned: boolean;
   /** Does reclaim write dirty pages itself (->writepage from vmscan, old kernels)? */
   readonly reclaimWritesPages: boolean;
   /** Are writable long-term pins of file pages refused (6.5): never, always, or unless the file is leased? */

@@ -17,6 +17,7 @@ const linux52: Profile = {
   pinnedTest: 'after-mkclean',
   dirtyWithoutBuffers: 'bug',
   reclaimStripsPinned: true,
+  invalidatesPinned: true,
   reclaimWritesPages: true,
   longtermFilePin: 'allow',
   dmaReference: 'get',
@@ -35,6 +36,7 @@ const linux612: Profile = {
   pinnedTest: 'after-mkclean',
   dirtyWithoutBuffers: 'warn-drop',
   reclaimStripsPinned: false,
+  invalidatesPinned: true,
   reclaimWritesPages: false,
   longtermFilePin: 'refuse',
   dmaReference: 'pin',
@@ -66,6 +68,7 @@ const bestKnown: Profile = {
     'through page_mkwrite.',
   pinnedWriteback: { syncNone: SKIP, syncAll: BOUNCE },
   longtermFilePin: 'lease',
+  invalidatesPinned: false,
   unpinDirtiesThroughMkwrite: true,
   pinnedPageReplacement: 'wait',
 };

@@ -12,6 +12,7 @@ import { LOCK_DEPTH_MAX, type Task } from './op.js';
 /** Lock classes, outermost first: one per role of a lock, not per lock (kernel.md 4.12). */
 export const LOCK_CLASSES = [
   'i_rwsem(dir)',
+  'inode_evict',
   'i_rwsem',
   'mmap_lock',
   's_umount',
@@ -23,6 +24,7 @@ export const LOCK_CLASSES = [
   'folio',
   'i_data_sem',
   'alloc_sem',
+  'inode_bitmap',
   'xattr_sem',
   'buffer',
   'buffer_write',
@@ -31,6 +33,7 @@ export const LOCK_CLASSES = [
   'ptl',
   'i_private_lock',
   'i_lock',
+  'inode_hash',
   'wb_list_lock',
   'i_pages',
   'zone',
