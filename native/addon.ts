@@ -27,7 +27,7 @@ export interface Addon {
     fileOffset: number,
   ): number;
   arenaCrc32c(arena: ArenaHandle, offsetBytes: number, lengthBytes: number, seed: number): number;
-  viewCrc32c(view: Uint8Array, seed: number): number;
+  viewCrc32c(view: Uint8Array, seed: number, tables: boolean): number;
 
   preadInto(fd: number, view: Uint8Array, fileOffset: number): number;
   pwriteFrom(fd: number, view: Uint8Array, fileOffset: number): number;
@@ -58,6 +58,15 @@ export interface Addon {
   ): SharedArrayBuffer;
   pageBytes(): number;
 
+  connectUnix(path: string): number;
+  peerCredentials(fd: number, out: Float64Array): void;
+  sendDescriptors(fd: number, data: Uint8Array, fds: Float64Array, timeoutMs: number): void;
+  receiveDescriptors(
+    fd: number,
+    maxBytes: number,
+    timeoutMs: number,
+  ): Promise<{ data: Uint8Array; fds: number[] }>;
+
   setTimerSlack(slackNs: number): void;
   threadId(): number;
   pinThread(cpus: Float64Array): void;
@@ -87,6 +96,10 @@ const FUNCTIONS = {
   reserveRange: true,
   mapShared: true,
   pageBytes: true,
+  connectUnix: true,
+  peerCredentials: true,
+  sendDescriptors: true,
+  receiveDescriptors: true,
   setTimerSlack: true,
   threadId: true,
   pinThread: true,

@@ -118,18 +118,18 @@ export function lockFile(fd: number): LockResult {
   return { locked: false, pid: findLockHolder(readFileSync('/proc/locks', 'utf8'), dev, ino) };
 }
 
-/** The process that holds a flock in a text like /proc/locks, where lines are `1: FLOCK ADVISORY WRITE 708 fd:01:42 0 EOF`. */
+// A line of /proc/locks: `1: FLOCK  ADVISORY  WRITE 708 fd:01:42 0 EOF`. Waiters have `->` before the kind.
+const FLOCK_LINE = /^\d+: FLOCK +\S+ +\S+ +(-?\d+) ([\da-f]+):([\da-f]+):(\d+) /gm;
+
+/** The process that holds a flock on a file, by a text like /proc/locks. */
 function findLockHolder(locks: string, dev: bigint, ino: bigint): number | null {
   // makedev(3): 12 bits of the major number and 20 of the minor one, interleaved.
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
   const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn);
-  for (const line of locks.split('\n')) {
-    const [, kind, , , pid, file = ''] = line.trim().split(/\s+/);
-    const [lineMajor, lineMinor, lineInode] = file.split(':');
-    if (kind !== 'FLOCK' || lineInode !== String(ino)) continue; // waiters have '->' in the place of the kind
-    if (BigInt(`0x${lineMajor}`) !== major || BigInt(`0x${lineMinor}`) !== minor) continue;
-    const number = Number(pid);
-    return number > 0 ? number : null;
+  const file = `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}`;
+  for (const [, pid, lineMajor, lineMinor, lineInode] of locks.matchAll(FLOCK_LINE)) {
+    if (`${lineMajor}:${lineMinor}` !== file || lineInode !== ino.toString()) continue;
+    return Number(pid) > 0 ? Number(pid) : null;
   }
   return null;
 }

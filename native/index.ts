@@ -27,4 +27,12 @@ export {
   mapFile,
   mapMemory,
 } from './memory.js';
+export {
+  connectUnix,
+  type PeerCredentials,
+  peerCredentials,
+  type Received,
+  receiveDescriptors,
+  sendDescriptors,
+} from './sockets.js';
 export { pinThread, setTimerSlack, threadId } from './threads.js';

@@ -92,7 +92,13 @@ export class Memory implements Mapping {
 export function createMemory(lengthBytes: number, options: MemoryOptions = {}): Memory {
   const { name = 'pinfold', segmentBytes = DEFAULT_SEGMENT_BYTES } = options;
   checkLayout(lengthBytes, segmentBytes);
-  return ownMapping(addon.createSealedMemory(name, lengthBytes), lengthBytes, segmentBytes, true);
+  const fd = addon.createSealedMemory(name, lengthBytes);
+  try {
+    return new Memory(fd, mapSegments(fd, 0, lengthBytes, segmentBytes, true));
+  } catch (error) {
+    closeDescriptor(fd);
+    throw error;
+  }
 }
 
 /**
@@ -127,21 +133,6 @@ function checkLayout(lengthBytes: number, segmentBytes: number): void {
   const unit = addon.pageBytes();
   checkInteger('mmap', 'segmentBytes', segmentBytes, unit, MAX_SEGMENT_BYTES, unit);
   checkInteger('mmap', 'lengthBytes', lengthBytes, unit, segmentBytes * MAX_SEGMENTS, unit);
-}
-
-/** Maps a descriptor that nobody else owns yet, and closes it if that fails. */
-function ownMapping(
-  fd: number,
-  lengthBytes: number,
-  segmentBytes: number,
-  writable: boolean,
-): Memory {
-  try {
-    return new Memory(fd, mapSegments(fd, 0, lengthBytes, segmentBytes, writable));
-  } catch (error) {
-    closeDescriptor(fd);
-    throw error;
-  }
 }
 
 function mapSegments(

@@ -28,6 +28,8 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   ExportArena(env, exports);
   ExportFiles(env, exports);
   ExportMemory(env, exports);
+  ExportReceive(env, exports);
+  ExportSockets(env, exports);
   ExportThreads(env, exports);
   return exports;
 }

@@ -227,13 +227,14 @@ napi_value ArenaCrc32c(const Napi::CallbackInfo& info) {
   return args.Result(crc);
 }
 
-// viewCrc32c(view, seed)
+// viewCrc32c(view, seed, tables)
 napi_value ViewCrc32c(const Napi::CallbackInfo& info) {
   Arguments args(info, "crc32c");
   std::span<uint8_t> bytes = args.Bytes(0, "view");
   auto seed = static_cast<uint32_t>(args.Integer(1, "seed", 0, UINT32_MAX));
+  bool tables = args.Boolean(2, "tables");
   if (!args.ok()) return args.Undefined();
-  return args.Result(Crc32c(seed, bytes.data(), bytes.size()));
+  return args.Result((tables ? Crc32cWithTables : Crc32c)(seed, bytes.data(), bytes.size()));
 }
 
 }  // namespace
