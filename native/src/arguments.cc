@@ -2,8 +2,9 @@
 #include "arguments.h"
 
 #include <cerrno>
+#include <charconv>
 #include <climits>
-#include <cstdio>
+#include <cmath>
 
 namespace pinfold {
 
@@ -28,10 +29,10 @@ const char* TypeName(napi_valuetype type) {
 }  // namespace
 
 std::string ShowNumber(double value) {
-  if (value != value) return "NaN";
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
   char text[32];
-  snprintf(text, sizeof text, "%.17g", value);
-  return text;
+  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
 std::string Arguments::Show(size_t index) const {
