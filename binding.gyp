@@ -2,7 +2,7 @@
 {
   'variables': {
     # 1 builds with AddressSanitizer and UndefinedBehaviorSanitizer, see native/test-asan.sh.
-    'asan%': 0,
+    'sanitize%': 0,
   },
   'targets': [
     {
@@ -37,7 +37,7 @@
       # another thread that got the SharedArrayBuffer: the code must stay.
       'ldflags': ['-Wl,-z,nodelete'],
       'conditions': [
-        ['asan==1', {
+        ['sanitize==1', {
           'cflags': ['-fsanitize=address,undefined', '-fno-omit-frame-pointer', '-fno-sanitize-recover=all', '-g'],
           'cflags!': ['-O3'],
           'ldflags': ['-fsanitize=address,undefined'],

@@ -4,13 +4,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# node-gyp always builds into ./build of its folder: this folder shows it the sources by links.
-mkdir -p build-asan
-ln -sfn ../binding.gyp ../native ../node_modules ../package.json build-asan/
-if [ ! -f build-asan/build/config.gypi ]; then
-  npx node-gyp configure --directory build-asan --silent -- -Dasan=1
+# node-gyp always builds into ./build of its folder, so that folder is given the sources.
+mkdir -p build-asan/native
+cp --recursive --update --preserve=timestamps binding.gyp package.json build-asan/
+cp --recursive --update --preserve=timestamps native/src build-asan/native/
+ln -sfn ../node_modules build-asan/node_modules
+export GYP_DEFINES=sanitize=1
+npx node-gyp configure build --directory build-asan --silent --jobs 2
+if ! nm -D build-asan/build/Release/pinfold.node | grep __asan_report >/dev/null; then
+  echo "test-asan: the addon was built without AddressSanitizer" >&2
+  exit 1
 fi
-npx node-gyp build --directory build-asan --silent --jobs 2
 
 rm -f build-asan/report.*
 PINFOLD_ADDON=$PWD/build-asan/build/Release/pinfold.node

@@ -1,4 +1,4 @@
-// CRC-32C with the processor's instruction where there is one, else with tables (eight bytes a turn).
+// CRC-32C with the instruction of the processor where there is one, else with tables, eight bytes a turn.
 #include "crc32c.h"
 
 #include <array>
