@@ -14,7 +14,7 @@ import {
 } from './memory/layout.js';
 import type { FileSystem } from './mm/address-space.js';
 import type { Profile } from './profile/profile.js';
-import { InvariantError } from './sched/errors.js';
+import { InvariantError, type KernelBug } from './sched/errors.js';
 import type { Locks } from './sched/lock.js';
 import { type LockClassName, Lockdep, lockClass } from './sched/lockdep.js';
 import { Task } from './sched/op.js';
@@ -141,6 +141,12 @@ export class Machine {
       kept.push({ kind, hazard: hazard === '' ? null : hazard, task, message });
     }
     return { count, kept };
+  }
+
+  /** What a BUG of the emulated kernel does: it is a finding, and the machine panics. */
+  oops(task: Task, bug: KernelBug): void {
+    this.report({ kind: 'bug', hazard: bug.hazard, task: task.name, message: bug.message });
+    this.panic();
   }
 
   private keepFinding(finding: Finding): void {

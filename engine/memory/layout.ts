@@ -77,6 +77,9 @@ export const GLOBAL = {
   findingLock: 17,
   /** Lock of the table of VMAs and of the address spaces. */
   vmaLock: 18,
+  /** Flusher threads that run, and the rounds they have made: writers that are held back sleep on it. */
+  flushers: 19,
+  flushRounds: 20,
   words: 32,
 } as const;
 

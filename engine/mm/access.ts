@@ -5,6 +5,7 @@ import { cas, load, store } from '../memory/word.js';
 import { downRead, upRead } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
+import { balanceDirty } from './balance.js';
 import { loadBytes, storeBytes } from './content.js';
 import { handleFault } from './fault.js';
 import { PTE, pteIndex } from './pte.js';
@@ -86,6 +87,7 @@ export function* faultIn(
     if (lab?.point()) yield STEP;
     upRead(task, m.mmapLock, mm);
   }
+  if (isWrite) yield* balanceDirty(task, m);
 }
 
 /** The PTE, held in this CPU's TLB slot, if it has the bits in `need`; else 0 and nothing held. */

@@ -3,6 +3,9 @@
 
 import type { Op, Task } from '../sched/op.js';
 
+/** The largest page index of a file: the end of a range without end. */
+export const PAGE_INDEX_MAX = 2 ** 30 - 1;
+
 /** WB_SYNC_NONE: background cleaning. WB_SYNC_ALL: somebody waits for it (fsync). */
 export type SyncMode = 'none' | 'all';
 

@@ -26,11 +26,16 @@ export function initAllocator(m: Machine): void {
   global[GLOBAL.freeCount] = m.geometry.pages - 1;
 }
 
-/** A frame with one reference, not zeroed; 0 if there is none free. */
+/** A frame with one reference, not zeroed; 0 if there is none free. May use what is kept for writeback. */
 export function* allocPage(task: Task, m: Machine): Op<number> {
+  return yield* takeFrame(task, m, 0);
+}
+
+/** As allocPage(), but 0 also if not more than `leave` frames are free. */
+export function* takeFrame(task: Task, m: Machine, leave: number): Op<number> {
   const s = m.state;
   yield* spinLock(task, m.zoneLock, 0);
-  const pfn = read(s.global, GLOBAL.freeHead);
+  const pfn = read(s.global, GLOBAL.freeCount) > leave ? read(s.global, GLOBAL.freeHead) : 0;
   if (pfn !== 0) {
     write(s.global, GLOBAL.freeHead, read(s.next, pfn));
     write(s.global, GLOBAL.freeCount, read(s.global, GLOBAL.freeCount) - 1);

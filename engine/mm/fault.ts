@@ -8,12 +8,13 @@ import { Errno } from '../sched/errors.js';
 import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
-import { allocPage, putFolio } from './alloc.js';
+import { putFolio } from './alloc.js';
 import { zeroTail } from './content.js';
 import { markDirty } from './dirty.js';
 import { readFolio } from './filemap.js';
 import { getFolio, lockFolio, PG, unlockFolio, waitOnWriteback } from './folio.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
+import { allocPageOrReclaim } from './reclaim.js';
 import { findVma, VM } from './vma.js';
 
 /**
@@ -172,9 +173,7 @@ function checkSize(m: Machine, inode: number, index: number): void {
 
 function* anonymousFault(task: Task, m: Machine, mm: number, vpn: number): Op<void> {
   const s = m.state;
-  const pfn = yield* allocPage(task, m);
-  if (pfn === 0)
-    throw new Errno('ENOMEM', `all ${String(m.geometry.pages)} page frames are in use`);
+  const pfn = yield* allocPageOrReclaim(task, m, 'fs');
   yield* zeroTail(m, pfn, 0);
   if (lab?.point()) yield STEP;
   or(s.flags, pfn, PG.anon | PG.uptodate);

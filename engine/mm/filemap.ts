@@ -3,11 +3,10 @@
 import type { Machine } from '../machine.js';
 import { GLOBAL } from '../memory/layout.js';
 import { add, and, load, or, read, store, write } from '../memory/word.js';
-import { Errno } from '../sched/errors.js';
 import { spinLock, spinUnlock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
-import { allocPage, putFolio } from './alloc.js';
+import { putFolio } from './alloc.js';
 import { accountDirty } from './dirty.js';
 import { getFolio, lockFolio, PG, unlockFolio } from './folio.js';
 import {
@@ -18,6 +17,7 @@ import {
   nodesNeeded,
   takeNodes,
 } from './pagecache.js';
+import { allocPageOrReclaim } from './reclaim.js';
 
 /** The folio at `index` with a reference, or 0 if none is cached (filemap_get_folio). */
 export function* findFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
@@ -95,7 +95,7 @@ export function* removeFolio(task: Task, m: Machine, inode: number, pfn: number)
 /** Adds a new folio with the cache's reference and the caller's; 0 if `index` was taken. */
 function* addFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
   const s = m.state;
-  const pfn = yield* allocFileFolio(task, m);
+  const pfn = yield* allocPageOrReclaim(task, m, 'fs');
   write(s.index, pfn, index);
   if (lab?.point()) yield STEP;
   add(s.refcount, pfn, 1);
@@ -121,12 +121,5 @@ function* addFolio(task: Task, m: Machine, inode: number, index: number): Op<num
     return 0;
   }
   Atomics.add(s.global, GLOBAL.nrFilePages, 1);
-  return pfn;
-}
-
-function* allocFileFolio(task: Task, m: Machine): Op<number> {
-  const pfn = yield* allocPage(task, m);
-  if (pfn === 0)
-    throw new Errno('ENOMEM', `all ${String(m.geometry.pages)} page frames are in use`);
   return pfn;
 }

@@ -46,7 +46,7 @@ export function* lockFolio(task: Task, m: Machine, pfn: number): Op<void> {
 /** Locks a folio if nobody has it. One step. */
 export function tryLockFolio(task: Task, m: Machine, pfn: number): boolean {
   if ((or(m.state.flags, pfn, PG.locked) & PG.locked) !== 0) return false;
-  if (m.lockdep !== null) m.lockdep.acquire(task, m.folioClass);
+  if (m.lockdep !== null) m.lockdep.acquired(task, m.folioClass);
   return true;
 }
 

@@ -1,7 +1,7 @@
 // Taking pages of a file out of the page cache: truncate and punch, unmapping of a range, and
 // invalidation for direct I/O (Linux: mm/truncate.c, mm/memory.c; order of steps: kernel.md 4.9).
 //
-// Ranges of pages are closed: [fromIndex, toIndex]. All of it costs by what is cached and mapped,
+// Ranges of pages are closed: [fromIndex, toIndex], up to PAGE_INDEX_MAX. All of it costs by what is cached and mapped,
 // not by how long the range is. Zeroing part of a page is the business of the file system.
 
 import type { Machine } from '../machine.js';
@@ -15,9 +15,6 @@ import { removeFolio } from './filemap.js';
 import { getFolio, lockFolio, maybePinned, PG, unlockFolio, waitOnWriteback } from './folio.js';
 import { cacheLookup, nextCached } from './pagecache.js';
 import { unmapFolio, zapRange } from './rmap.js';
-
-/** The largest page index of a file: `toIndex` of a range without end. */
-export const PAGE_INDEX_MAX = 2 ** 30 - 1;
 
 /**
  * Takes all pages of the range out of the file (truncate_inode_pages_range): waits for their

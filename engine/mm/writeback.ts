@@ -13,6 +13,7 @@ import { allocPage, putFolio } from './alloc.js';
 import { copyFrame, zeroTail } from './content.js';
 import { accountDirty, cancelDirty, markDirty, startWriteback } from './dirty.js';
 import { lockFolio, maybePinned, PG, PIN_BIAS, unlockFolio, waitOnWriteback } from './folio.js';
+import { allocPageOrReclaim } from './reclaim.js';
 import { mkclean } from './rmap.js';
 
 /** What to submit for a folio that was made ready: its own frame, or a bounce page. */
@@ -27,6 +28,7 @@ export interface ReadyFolio {
  * Makes a dirty folio ready for writing. On true it is locked and under writeback: the file system
  * submits `ready.frame`, unlocks the folio, and at completion calls endWriteback() and frees a
  * bounce page. On false it is unlocked and is not to be written now.
+ * @throws Errno ENOSPC (repair), ENOMEM (bounce, SYNC_ALL): unlocked, and still dirty
  */
 export function* prepareWriteback(
   task: Task,
@@ -36,18 +38,38 @@ export function* prepareWriteback(
   mode: SyncMode,
   ready: ReadyFolio,
 ): Op<boolean> {
+  yield* lockFolio(task, m, pfn);
+  let submits = false;
+  try {
+    submits = yield* prepareLocked(task, m, inode, pfn, mode, ready);
+  } finally {
+    if (!submits) {
+      if (lab?.point()) yield STEP;
+      unlockFolio(task, m, pfn);
+    }
+  }
+  return submits;
+}
+
+function* prepareLocked(
+  task: Task,
+  m: Machine,
+  inode: number,
+  pfn: number,
+  mode: SyncMode,
+  ready: ReadyFolio,
+): Op<boolean> {
   const rule =
     mode === 'all' ? m.profile.pinnedWriteback.syncAll : m.profile.pinnedWriteback.syncNone;
-  yield* lockFolio(task, m, pfn);
-  if (!(yield* isStillDirty(task, m, inode, pfn, mode))) return yield* leave(task, m, pfn);
-  if (!(yield* hasBuffers(task, m, inode, pfn))) return yield* leave(task, m, pfn);
+  if (!(yield* isStillDirty(task, m, inode, pfn, mode))) return false;
+  if (!(yield* hasBuffers(task, m, inode, pfn))) return false;
 
   let pinned = false;
   if (m.profile.pinnedTest === 'before-mkclean' && rule.action !== 'proceed') {
     if (lab?.point()) yield STEP;
     pinned = maybePinned(m, pfn);
   }
-  if (!(yield* clearDirtyForIo(task, m, inode, pfn))) return yield* leave(task, m, pfn);
+  if (!(yield* clearDirtyForIo(task, m, inode, pfn))) return false;
   if (m.profile.pinnedTest === 'after-mkclean' && rule.action !== 'proceed') {
     if (lab?.point()) yield STEP;
     pinned = maybePinned(m, pfn);
@@ -55,7 +77,7 @@ export function* prepareWriteback(
 
   ready.frame = pfn;
   ready.pinned = pinned;
-  if (pinned && !(yield* applyRule(task, m, pfn, rule, ready))) return yield* leave(task, m, pfn);
+  if (pinned && !(yield* applyRule(task, m, pfn, mode, rule, ready))) return false;
   yield* zeroPastEnd(m, inode, pfn, ready.frame);
   if (pinned && rule.staysDirty) yield* markDirty(task, m, pfn);
   yield* startWriteback(task, m, inode, pfn);
@@ -89,7 +111,7 @@ function* hasBuffers(task: Task, m: Machine, inode: number, pfn: number): Op<boo
   const where = `page ${String(read(m.state.index, pfn))} of inode ${String(inode)}`;
   switch (m.profile.dirtyWithoutBuffers) {
     case 'bug':
-      throw new KernelBug(`BUG: writeback of ${where}: dirty, but without buffers`);
+      throw new KernelBug(`BUG: writeback of ${where}: dirty, but without buffers`, 'H0-a');
     case 'warn-drop':
       m.report({
         kind: 'warn',
@@ -124,6 +146,7 @@ function* applyRule(
   task: Task,
   m: Machine,
   pfn: number,
+  mode: SyncMode,
   rule: PinnedRule,
   ready: ReadyFolio,
 ): Op<boolean> {
@@ -137,11 +160,8 @@ function* applyRule(
       yield* waitForPins(task, m, pfn);
       return true;
     case 'bounce': {
-      const bounce = yield* allocPage(task, m);
-      if (bounce === 0) {
-        yield* markDirty(task, m, pfn); // no memory for the copy: stays dirty, tried again later
-        return false;
-      }
+      const bounce = yield* allocBounce(task, m, pfn, mode);
+      if (bounce === 0) return false;
       yield* copyFrame(m, bounce, pfn);
       ready.frame = bounce;
       return true;
@@ -170,10 +190,22 @@ function* zeroPastEnd(m: Machine, inode: number, pfn: number, frame: number): Op
   if (within > 0 && within < m.geometry.pageBytes) yield* zeroTail(m, frame, within);
 }
 
-function* leave(task: Task, m: Machine, pfn: number): Op<boolean> {
-  if (lab?.point()) yield STEP;
-  unlockFolio(task, m, pfn);
-  return false;
+/**
+ * A frame for the copy of a pinned page. Without memory the page stays dirty: for SYNC_NONE until
+ * later (0), but fsync must not say that it was written.
+ * @throws Errno ENOMEM for SYNC_ALL
+ */
+function* allocBounce(task: Task, m: Machine, pfn: number, mode: SyncMode): Op<number> {
+  const frame = yield* allocPage(task, m);
+  if (frame !== 0) return frame;
+  try {
+    if (mode === 'all') return yield* allocPageOrReclaim(task, m, 'nofs');
+  } catch (error) {
+    yield* markDirty(task, m, pfn);
+    throw error;
+  }
+  yield* markDirty(task, m, pfn);
+  return 0;
 }
 
 /** Attaches the file system's state to a locked folio: flag, word and a reference (attach_private). */

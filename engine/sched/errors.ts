@@ -50,6 +50,14 @@ export class Errno extends Error {
 export class KernelBug extends Error {
   override readonly name = 'KernelBug';
   readonly code = 'KERNEL_BUG';
+
+  /** @param hazard of kernel.md section 1 that this is an instance of, where the detector can tell */
+  constructor(
+    message: string,
+    readonly hazard: string | null = null,
+  ) {
+    super(message);
+  }
 }
 
 /** A broken promise of Pinfold's own code. It stops the process; nobody may handle it. */

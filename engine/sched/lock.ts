@@ -47,7 +47,7 @@ export function* spinLock(task: Task, locks: Locks, index: number): Op<void> {
 /** Takes spinlock `index` if it is free: one step, for hot paths that fall back to spinLock(). */
 export function trySpinLock(task: Task, locks: Locks, index: number): boolean {
   if (cas(locks.words, index, 0, task.id) !== 0) return false;
-  if (locks.lockdep !== null) locks.lockdep.acquire(task, locks.cls);
+  if (locks.lockdep !== null) locks.lockdep.acquired(task, locks.cls);
   task.atomicDepth++;
   return true;
 }
@@ -80,7 +80,7 @@ export function* mutexLock(task: Task, locks: Locks, index: number): Op<void> {
 /** Takes mutex `index` if it is free. One step. */
 export function tryMutexLock(task: Task, locks: Locks, index: number): boolean {
   if (cas(locks.words, index, 0, task.id) !== 0) return false;
-  if (locks.lockdep !== null) locks.lockdep.acquire(task, locks.cls);
+  if (locks.lockdep !== null) locks.lockdep.acquired(task, locks.cls);
   return true;
 }
 
@@ -116,7 +116,7 @@ export function tryDownRead(task: Task, locks: Locks, index: number): boolean {
     if ((value & (WRITER | WRITER_WAITING)) !== 0) return false;
     if (cas(locks.words, index, value, value + 1) === value) break;
   }
-  if (locks.lockdep !== null) locks.lockdep.acquire(task, locks.cls);
+  if (locks.lockdep !== null) locks.lockdep.acquired(task, locks.cls);
   return true;
 }
 
@@ -155,7 +155,7 @@ export function* downWrite(task: Task, locks: Locks, index: number): Op<void> {
 /** Takes rwsem `index` exclusively if it is free. One step. */
 export function tryDownWrite(task: Task, locks: Locks, index: number): boolean {
   if (cas(locks.words, index, 0, WRITER) !== 0) return false;
-  if (locks.lockdep !== null) locks.lockdep.acquire(task, locks.cls);
+  if (locks.lockdep !== null) locks.lockdep.acquired(task, locks.cls);
   return true;
 }
 

@@ -70,15 +70,20 @@ export class Lockdep {
 
   /** The task is about to take a lock of class `cls` (before it may sleep for it). */
   acquire(task: Task, cls: number): void {
-    const depth = task.heldDepth;
-    if (depth >= LOCK_DEPTH_MAX) {
-      throw new InvariantError(`${task.name} holds ${String(depth)} locks: one is never released`);
-    }
-    for (let i = 0; i < depth; i++) {
+    for (let i = 0; i < task.heldDepth; i++) {
       const from = task.held[i];
       const word = from * 2 + (cls >>> 5);
       const bit = 1 << (cls & 31);
       if ((Atomics.load(this.edges, word) & bit) === 0) this.newEdge(task, from, cls, word, bit);
+    }
+    this.acquired(task, cls);
+  }
+
+  /** The task has got a lock of class `cls` by trying: that can't deadlock, so no order follows from it. */
+  acquired(task: Task, cls: number): void {
+    const depth = task.heldDepth;
+    if (depth >= LOCK_DEPTH_MAX) {
+      throw new InvariantError(`${task.name} holds ${String(depth)} locks: one is never released`);
     }
     task.held[depth] = cls;
     task.heldDepth = depth + 1;
