@@ -9,7 +9,7 @@ import type { Machine } from '../machine.js';
 import { GLOBAL } from '../memory/layout.js';
 import { add, cas, load, read, store, write } from '../memory/word.js';
 import { InvariantError, KernelBug } from '../sched/errors.js';
-import { spinLock, spinUnlock } from '../sched/lock.js';
+import { spinUnlock, takeSpinLock, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { FREE, PG } from './folio.js';
@@ -34,7 +34,8 @@ export function* allocPage(task: Task, m: Machine): Op<number> {
 /** As allocPage(), but 0 also if not more than `leave` frames are free. */
 export function* takeFrame(task: Task, m: Machine, leave: number): Op<number> {
   const s = m.state;
-  yield* spinLock(task, m.zoneLock, 0);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.zoneLock, 0)) yield* waitSpinLock(task, m.zoneLock, 0);
   const pfn = read(s.global, GLOBAL.freeCount) > leave ? read(s.global, GLOBAL.freeHead) : 0;
   if (pfn !== 0) {
     write(s.global, GLOBAL.freeHead, read(s.next, pfn));
@@ -101,7 +102,8 @@ export function* freeFrozen(task: Task, m: Machine, pfn: number): Op<void> {
       `BUG: Bad page state: pfn ${String(pfn)} freed with flags ${String(flags)}`,
     );
   }
-  yield* spinLock(task, m.zoneLock, 0);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.zoneLock, 0)) yield* waitSpinLock(task, m.zoneLock, 0);
   write(s.next, pfn, read(s.global, GLOBAL.freeHead));
   write(s.global, GLOBAL.freeHead, pfn);
   write(s.global, GLOBAL.freeCount, read(s.global, GLOBAL.freeCount) + 1);

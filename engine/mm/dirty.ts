@@ -4,7 +4,7 @@
 import type { Machine } from '../machine.js';
 import { GLOBAL } from '../memory/layout.js';
 import { and, load, or, read } from '../memory/word.js';
-import { spinLock, spinUnlock } from '../sched/lock.js';
+import { spinUnlock, takeSpinLock, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { wake } from '../sched/wait.js';
@@ -33,7 +33,8 @@ export function* markDirty(task: Task, m: Machine, pfn: number): Op<void> {
   }
   if ((before & PG.dirty) !== 0) return;
   accountDirty(m, 1);
-  yield* spinLock(task, m.iPages, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.iPages, inode)) yield* waitSpinLock(task, m.iPages, inode);
   if (lab?.point()) yield STEP;
   const owned = load(s.mapping, pfn) - 1 === inode;
   if (lab?.point()) yield STEP;
@@ -57,7 +58,8 @@ export function* cancelDirty(task: Task, m: Machine, inode: number, pfn: number)
   if (lab?.point()) yield STEP;
   if ((load(s.flags, pfn) & PG.dirty) === 0) return;
   // Flag and mark go under one lock: a markDirty() in between would be left without its mark.
-  yield* spinLock(task, m.iPages, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.iPages, inode)) yield* waitSpinLock(task, m.iPages, inode);
   if (lab?.point()) yield STEP;
   const before = and(s.flags, pfn, ~PG.dirty);
   if (lab?.point()) yield STEP;
@@ -70,7 +72,8 @@ export function* cancelDirty(task: Task, m: Machine, inode: number, pfn: number)
 /** Sets writeback on a locked folio: the flag, and the marks (folio_start_writeback). */
 export function* startWriteback(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
   const s = m.state;
-  yield* spinLock(task, m.iPages, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.iPages, inode)) yield* waitSpinLock(task, m.iPages, inode);
   if (lab?.point()) yield STEP;
   const before = or(s.flags, pfn, PG.writeback);
   const index = read(s.index, pfn);
@@ -85,7 +88,8 @@ export function* startWriteback(task: Task, m: Machine, inode: number, pfn: numb
 /** Ends writeback: mark and flag, and wakes who waits (folio_end_writeback). */
 export function* endWriteback(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
   const s = m.state;
-  yield* spinLock(task, m.iPages, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.iPages, inode)) yield* waitSpinLock(task, m.iPages, inode);
   clearMark(m, inode, read(s.index, pfn), MARK.writeback);
   if (lab?.point()) yield STEP;
   const before = and(s.flags, pfn, ~(PG.writeback | PG.waiters));

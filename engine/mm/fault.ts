@@ -5,7 +5,7 @@ import type { Machine } from '../machine.js';
 import { loadLong } from '../memory/long.js';
 import { add, cas, load, or, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
-import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
+import { downRead, spinUnlock, takeSpinLock, upRead, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { putFolio } from './alloc.js';
@@ -73,7 +73,8 @@ export function* handleFault(
 /** The folio that a present PTE maps, with a reference; 0 if the PTE changed. */
 function* mappedFolio(task: Task, m: Machine, mm: number, vpn: number, entry: number): Op<number> {
   const lock = ptlIndex(m, mm, vpn);
-  yield* spinLock(task, m.ptl, lock);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.ptl, lock)) yield* waitSpinLock(task, m.ptl, lock);
   if (lab?.point()) yield STEP;
   const same = load(m.state.pte, pteIndex(m, mm, vpn)) === entry;
   const pfn = same ? entry >>> PTE.pfnShift : 0;
@@ -196,7 +197,8 @@ function* installPte(
   const s = m.state;
   const at = pteIndex(m, mm, vpn);
   const lock = ptlIndex(m, mm, vpn);
-  yield* spinLock(task, m.ptl, lock);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.ptl, lock)) yield* waitSpinLock(task, m.ptl, lock);
   let installed = false;
   if (lab?.point()) yield STEP;
   const entry = load(s.pte, at);

@@ -3,7 +3,7 @@
 import type { Machine } from '../machine.js';
 import { GLOBAL } from '../memory/layout.js';
 import { add, and, load, or, read, store, write } from '../memory/word.js';
-import { spinLock, spinUnlock } from '../sched/lock.js';
+import { spinUnlock, takeSpinLock, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { putFolio } from './alloc.js';
@@ -21,7 +21,8 @@ import { allocPageOrReclaim } from './reclaim.js';
 
 /** The folio at `index` with a reference, or 0 if none is cached (filemap_get_folio). */
 export function* findFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
-  yield* spinLock(task, m.iPages, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.iPages, inode)) yield* waitSpinLock(task, m.iPages, inode);
   const pfn = cacheLookup(m, inode, index);
   if (pfn !== 0) {
     if (lab?.point()) yield STEP;
@@ -78,7 +79,8 @@ export function* readFolio(task: Task, m: Machine, inode: number, index: number)
  */
 export function* removeFolio(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
   const s = m.state;
-  yield* spinLock(task, m.iPages, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.iPages, inode)) yield* waitSpinLock(task, m.iPages, inode);
   const freed = cacheDelete(m, inode, read(s.index, pfn));
   if (lab?.point()) yield STEP;
   store(s.mapping, pfn, 0);
@@ -106,7 +108,8 @@ function* addFolio(task: Task, m: Machine, inode: number, index: number): Op<num
     yield* putFolio(task, m, pfn, 2);
     throw error;
   }
-  yield* spinLock(task, m.iPages, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.iPages, inode)) yield* waitSpinLock(task, m.iPages, inode);
   const taken = cacheLookup(m, inode, index) !== 0;
   if (!taken) {
     spare = cacheInsert(m, inode, index, pfn, spare);

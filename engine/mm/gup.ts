@@ -4,7 +4,7 @@
 import type { Machine } from '../machine.js';
 import { add, load, read } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
-import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
+import { downRead, spinUnlock, takeSpinLock, upRead, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { wake } from '../sched/wait.js';
@@ -165,7 +165,8 @@ function checkVma(m: Machine, mm: number, vpn: number, flags: number): boolean {
 function* followPage(task: Task, m: Machine, mm: number, vpn: number, flags: number): Op<number> {
   const need = (flags & FOLL.write) !== 0 ? PTE.present | PTE.write : PTE.present;
   const lock = ptlIndex(m, mm, vpn);
-  yield* spinLock(task, m.ptl, lock);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.ptl, lock)) yield* waitSpinLock(task, m.ptl, lock);
   if (lab?.point()) yield STEP;
   const entry = load(m.state.pte, pteIndex(m, mm, vpn));
   const pfn = (entry & need) === need ? entry >>> PTE.pfnShift : 0;

@@ -14,7 +14,7 @@ import type { Machine } from '../machine.js';
 import { GLOBAL, NODE_SLOTS, NODE_WORDS } from '../memory/layout.js';
 import { read, write } from '../memory/word.js';
 import { Errno, InvariantError } from '../sched/errors.js';
-import { spinLock, spinUnlock } from '../sched/lock.js';
+import { spinUnlock, takeSpinLock, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 
@@ -66,7 +66,8 @@ export function nodesNeeded(index: number): number {
  */
 export function* takeNodes(task: Task, m: Machine, count: number): Op<number> {
   const { node, global } = m.state;
-  yield* spinLock(task, m.nodeLock, 0);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.nodeLock, 0)) yield* waitSpinLock(task, m.nodeLock, 0);
   const head = read(global, GLOBAL.nodeFreeHead);
   const free = read(global, GLOBAL.nodeFreeCount);
   let last = head;
@@ -93,7 +94,8 @@ export function* giveNodes(task: Task, m: Machine, chain: number): Op<void> {
     last = next;
     next = read(node, (last - 1) * NODE_WORDS);
   }
-  yield* spinLock(task, m.nodeLock, 0);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.nodeLock, 0)) yield* waitSpinLock(task, m.nodeLock, 0);
   write(node, (last - 1) * NODE_WORDS, read(global, GLOBAL.nodeFreeHead));
   write(global, GLOBAL.nodeFreeHead, chain);
   write(global, GLOBAL.nodeFreeCount, read(global, GLOBAL.nodeFreeCount) + count);

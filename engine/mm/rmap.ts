@@ -4,7 +4,7 @@
 import type { Machine } from '../machine.js';
 import { PTES_PER_TABLE } from '../memory/layout.js';
 import { add, cas, load, read, write } from '../memory/word.js';
-import { downRead, spinLock, spinUnlock, upRead } from '../sched/lock.js';
+import { downRead, spinUnlock, takeSpinLock, upRead, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { putFolio } from './alloc.js';
@@ -42,7 +42,8 @@ function* mkcleanOne(task: Task, m: Machine, mm: number, vpn: number, pfn: numbe
   const { pte } = m.state;
   const at = pteIndex(m, mm, vpn);
   const lock = ptlIndex(m, mm, vpn);
-  yield* spinLock(task, m.ptl, lock);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.ptl, lock)) yield* waitSpinLock(task, m.ptl, lock);
   let cleaned = false;
   for (;;) {
     if (lab?.point()) yield STEP;
@@ -87,7 +88,8 @@ export function* zapPte(task: Task, m: Machine, mm: number, vpn: number, pfn: nu
   const { pte, pteCount, mapcount } = m.state;
   const at = pteIndex(m, mm, vpn);
   const lock = ptlIndex(m, mm, vpn);
-  yield* spinLock(task, m.ptl, lock);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.ptl, lock)) yield* waitSpinLock(task, m.ptl, lock);
   let entry: number;
   for (;;) {
     if (lab?.point()) yield STEP;
@@ -135,7 +137,8 @@ export function* zapRange(
 }
 
 function* isEmptyTable(task: Task, m: Machine, table: number): Op<boolean> {
-  yield* spinLock(task, m.ptl, table);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, m.ptl, table)) yield* waitSpinLock(task, m.ptl, table);
   const empty = read(m.state.pteCount, table) === 0;
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.ptl, table);

@@ -33,18 +33,35 @@ export interface Locks {
 
 /** Takes spinlock `index`; the task must not sleep until it is released. */
 export function* spinLock(task: Task, locks: Locks, index: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, locks, index)) yield* waitSpinLock(task, locks, index);
+}
+
+/**
+ * The first half of spinLock(), for hot paths: takes the lock if it is free, without the cost of a
+ * generator. One step; if it returns false, `yield* waitSpinLock(...)` must follow in that step.
+ */
+export function takeSpinLock(task: Task, locks: Locks, index: number): boolean {
+  if (cas(locks.words, index, 0, task.id) !== 0) return false;
+  if (locks.lockdep !== null) locks.lockdep.acquire(task, locks.cls);
+  task.atomicDepth++;
+  return true;
+}
+
+/** The second half of spinLock(), after takeSpinLock() has failed. */
+export function* waitSpinLock(task: Task, locks: Locks, index: number): Op<void> {
   if (locks.lockdep !== null) locks.lockdep.acquire(task, locks.cls);
   for (;;) {
-    if (lab?.point()) yield STEP;
-    const owner = cas(locks.words, index, 0, task.id);
-    if (owner === 0) break;
+    const owner = peek(locks.words, index);
     if (owner === task.id) throw new KernelBug(`BUG: spinlock recursion by ${task.name}`);
-    yield spinOn(task, locks.words, index, owner);
+    if (owner !== 0) yield spinOn(task, locks.words, index, owner);
+    if (lab?.point()) yield STEP;
+    if (cas(locks.words, index, 0, task.id) === 0) break;
   }
   task.atomicDepth++;
 }
 
-/** Takes spinlock `index` if it is free: one step, for hot paths that fall back to spinLock(). */
+/** Takes spinlock `index` if it is free, and never waits. One step. */
 export function trySpinLock(task: Task, locks: Locks, index: number): boolean {
   if (cas(locks.words, index, 0, task.id) !== 0) return false;
   if (locks.lockdep !== null) locks.lockdep.acquired(task, locks.cls);
