@@ -1,0 +1,116 @@
+// pinfold bench: figures beside their limits, measured in the same run.
+
+import { Argument, type Command } from 'commander';
+import { z } from 'zod';
+import {
+  type BenchResult,
+  listBenches,
+  RUNS_DEFAULT,
+  RUNS_MAX,
+  RUNS_MIN,
+  runBenches,
+} from '../../../bench/index.js';
+import { makeCommand, optionsOf } from '../frame/command.js';
+import { formatTable, print, printJson } from '../frame/output.js';
+import { startSpinner } from '../frame/progress.js';
+import { integer } from '../frame/values.js';
+
+const SHAPE = { runs: z.number(), list: z.boolean().default(false) };
+
+export function benchCommand(): Command {
+  const names = listBenches().map((bench) => bench.name);
+  const command = makeCommand(
+    'bench',
+    'measure how fast the machine is, each figure beside its limit',
+    [
+      ['pinfold bench', `all of them: ${names.join(', ')}`],
+      ['pinfold bench pin dma', 'only these two'],
+      [
+        'pinfold bench pin --runs 9 --json',
+        'benches[] with name, value, unit, against, ratio, runs[]',
+      ],
+      ['pinfold bench --list', 'what each one measures'],
+    ],
+  )
+    .addArgument(new Argument('[name...]', 'which benches; all if none is named').choices(names))
+    .option(
+      '--runs <n>',
+      `runs of each bench, ${RUNS_MIN} to ${RUNS_MAX}`,
+      integer(RUNS_MIN, RUNS_MAX),
+      RUNS_DEFAULT,
+    )
+    .option('--list', 'name the benches instead of running them');
+  return command.action(async (chosen: string[]) => {
+    const { json, runs, list } = optionsOf(command, SHAPE);
+    if (list) {
+      printList(json);
+      return;
+    }
+    const spinner = startSpinner(json);
+    try {
+      const results = await runBenches(chosen, { runs, onProgress: (what) => spinner.say(what) });
+      spinner.stop();
+      printResults(results, json);
+    } finally {
+      spinner.stop();
+    }
+  });
+}
+
+function printList(json: boolean): void {
+  const benches = listBenches().map(({ name, title }) => ({ name, title }));
+  if (json) printJson({ benches });
+  else
+    print(
+      formatTable(
+        ['BENCH', 'MEASURES'],
+        benches.map((b) => [b.name, b.title]),
+      ),
+    );
+}
+
+function printResults(results: readonly BenchResult[], json: boolean): void {
+  if (json) {
+    printJson({
+      benches: results.map(
+        ({ name, value, unit, against, ratio, runs, reach, reached, details }) => ({
+          name,
+          value,
+          unit,
+          against: against === null ? null : { ...against },
+          ratio,
+          runs: runs.map((run) => ({ ...run })),
+          reach,
+          reached,
+          details: { ...details },
+        }),
+      ),
+    });
+    return;
+  }
+  const rows = results.map((result) => [
+    result.name,
+    `${figure(result.value)} ${result.unit}`,
+    spread(result),
+    result.against === null
+      ? '-'
+      : `${figure(result.against.value)} ${result.unit} (${result.against.what})`,
+    result.ratio === null ? '-' : result.ratio.toFixed(2),
+    result.reach ?? '-',
+    result.reached === null ? '-' : result.reached ? 'yes' : 'no',
+  ]);
+  print(formatTable(['BENCH', 'MEDIAN', 'SPREAD', 'AGAINST', 'RATIO', 'REACH', 'REACHED'], rows));
+}
+
+function spread({ runs }: BenchResult): string {
+  const values = runs.map((run) => run.value);
+  return values.length === 0
+    ? '-'
+    : `${figure(Math.min(...values))}..${figure(Math.max(...values))}`;
+}
+
+function figure(value: number): string {
+  return value >= 1000
+    ? Math.round(value).toLocaleString('en-US')
+    : String(Number(value.toPrecision(3)));
+}
