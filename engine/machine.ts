@@ -2,16 +2,15 @@
 //
 // The thread that creates a machine passes its `shared` part to workers, which attach to it.
 
-import { FINDING_KINDS, type Finding } from './finding.js';
-import { Frames } from './memory/frames.js';
 import {
-  attachState,
-  FINDING_BYTES,
-  type Geometry,
-  GLOBAL,
-  type State,
-  stateBytes,
-} from './memory/layout.js';
+  decodeFinding,
+  encodeFinding,
+  FINDINGS_MAX,
+  type Finding,
+  findingRecord,
+} from './finding.js';
+import { Frames } from './memory/frames.js';
+import { attachState, type Geometry, GLOBAL, type State, stateBytes } from './memory/layout.js';
 import type { FileSystem } from './mm/address-space.js';
 import type { Profile } from './profile/profile.js';
 import { InvariantError, type KernelBug } from './sched/errors.js';
@@ -126,21 +125,25 @@ export class Machine {
     return Atomics.load(this.state.global, GLOBAL.panic) !== 0;
   }
 
-  /** Findings recorded so far (all of them counted, the first ones kept). */
+  /** Findings recorded so far: all of them counted, the last ones kept. */
   findings(): { readonly count: number; readonly kept: Finding[] } {
-    const count = Atomics.load(this.state.global, GLOBAL.findings);
-    const kept: Finding[] = [];
-    const room = this.state.finding.length / FINDING_BYTES;
-    for (let i = 0; i < Math.min(count, room); i++) {
-      const record = this.state.finding.slice(i * FINDING_BYTES, (i + 1) * FINDING_BYTES);
-      const end = record.indexOf(0);
-      const text = new TextDecoder().decode(end < 0 ? record : record.subarray(0, end));
-      const [name, hazard, task, message] = text.split('\t');
-      const kind = FINDING_KINDS.find((k) => k === name);
-      if (kind === undefined) continue; // counted, and being written by another thread just now
-      kept.push({ kind, hazard: hazard === '' ? null : hazard, task, message });
+    const { next, found } = this.findingsSince(0);
+    return { count: next, kept: found };
+  }
+
+  /** The findings from number `from` on that are still kept, and the number of the next one. */
+  findingsSince(from: number): { readonly next: number; readonly found: Finding[] } {
+    const { finding, global } = this.state;
+    const next = Atomics.load(global, GLOBAL.findings);
+    const found: Finding[] = [];
+    for (let i = Math.max(from, next - FINDINGS_MAX); i < next && finding.length > 0; i++) {
+      const record = findingRecord(finding, i);
+      // Otherwise it is still being written by another thread, or was overwritten just now.
+      if (Atomics.load(record.number, 0) !== i + 1) continue;
+      const one = decodeFinding(record.text.slice());
+      if (Atomics.load(record.number, 0) === i + 1 && one !== null) found.push(one);
     }
-    return { count, kept };
+    return { next, found };
   }
 
   /** What a BUG of the emulated kernel does: it is a finding, and the machine panics. */
@@ -150,11 +153,13 @@ export class Machine {
   }
 
   private keepFinding(finding: Finding): void {
-    const slot = Atomics.add(this.state.global, GLOBAL.findings, 1);
-    if ((slot + 1) * FINDING_BYTES > this.state.finding.length) return;
-    const text = [finding.kind, finding.hazard ?? '', finding.task, finding.message].join('\t');
-    const bytes = new TextEncoder().encode(text).subarray(0, FINDING_BYTES);
-    this.state.finding.set(bytes, slot * FINDING_BYTES);
+    const i = Atomics.add(this.state.global, GLOBAL.findings, 1);
+    if (this.state.finding.length === 0) return;
+    const record = findingRecord(this.state.finding, i);
+    Atomics.store(record.number, 0, 0);
+    record.text.fill(0);
+    record.text.set(encodeFinding(finding, record.text.length));
+    Atomics.store(record.number, 0, i + 1);
   }
 
   private reportCycle(task: Task, cycle: LockClassName[]): void {

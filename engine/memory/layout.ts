@@ -10,6 +10,7 @@
 // Page frames lie outside (mapped memory), except in the lab, where everything that a run changes
 // is in this one buffer, so that copying it back resets the machine.
 
+import { FINDING_BYTES, FINDINGS_MAX } from '../finding.js';
 import { InvariantError } from '../sched/errors.js';
 import { LOCKDEP_WORDS } from '../sched/lockdep.js';
 
@@ -80,12 +81,10 @@ export const GLOBAL = {
   /** Flusher threads that run, and the rounds they have made: writers that are held back sleep on it. */
   flushers: 19,
   flushRounds: 20,
+  /** vmstat nr_written: pages whose writeback has ended (modulo 2^32). */
+  nrWritten: 21,
   words: 32,
 } as const;
-
-/** Bytes of one record in the ring of findings, and how many it holds. */
-export const FINDING_BYTES = 512;
-export const FINDINGS_MAX = 64;
 
 /** Every array of a machine's shared state. Names are Linux's. */
 export interface State {

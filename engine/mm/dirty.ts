@@ -96,6 +96,7 @@ export function* endWriteback(task: Task, m: Machine, inode: number, pfn: number
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.iPages, inode);
   Atomics.add(s.global, GLOBAL.nrWriteback, -1);
+  Atomics.add(s.global, GLOBAL.nrWritten, 1);
   if ((before & PG.waiters) !== 0) wake(s.flags, pfn);
 }
 
