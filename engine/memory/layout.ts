@@ -114,6 +114,8 @@ export interface State {
   readonly writeProtectSeq: Int32Array;
   /** Users of the mm; 0: slot free. */
   readonly mmUsers: Int32Array;
+  /** Pages registered with devices (mm->pinned_vm). */
+  readonly mmLocked: Int32Array;
   /** First VMA of the mm (slot + 1). Under mmap_lock. */
   readonly mmMmap: Int32Array;
   /** What each CPU's TLB holds while it stores: PTE index + 1, or 0. */
@@ -140,6 +142,8 @@ export interface State {
   readonly iCount: Int32Array;
   readonly iNlink: Int32Array;
   readonly iMode: Int32Array;
+  /** The layout lease of the inode: mm/lease.ts. */
+  readonly iLease: Int32Array;
   /** I_* state bits and the file system's own. */
   readonly iState: Int32Array;
   /** i_size in bytes. */
@@ -196,6 +200,7 @@ function carve(g: Geometry, take: Carver): State {
     mmapLock: take.words(g.mms),
     writeProtectSeq: take.words(g.mms),
     mmUsers: take.words(g.mms),
+    mmLocked: take.words(g.mms),
     mmMmap: take.words(g.mms),
     tlb: take.words(g.cpus),
     vmaMm: take.words(g.vmas),
@@ -210,6 +215,7 @@ function carve(g: Geometry, take: Carver): State {
     iCount: take.words(g.inodes),
     iNlink: take.words(g.inodes),
     iMode: take.words(g.inodes),
+    iLease: take.words(g.inodes),
     iState: take.words(g.inodes),
     iSize: take.longs(g.inodes),
     iRwsem: take.words(g.inodes),

@@ -12,11 +12,19 @@ import { lastPut, putFolio, undoGet } from './alloc.js';
 import { markDirty } from './dirty.js';
 import { handleFault, pageMkwrite } from './fault.js';
 import { countPins, lockFolio, PG, PIN_BIAS, tryGet, unlockFolio } from './folio.js';
+import { hasLease } from './lease.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { findVma, VM } from './vma.js';
 
 /** FOLL_* flags, numbered as in Linux. A call without `pin` is a plain get (FOLL_GET). */
 export const FOLL = { write: 1 << 0, longterm: 1 << 8, pin: 1 << 19 } as const;
+
+/** What to do about a refused long-term pin. */
+const REMEDY = {
+  allow: '',
+  refuse: 'register a read-only or an anonymous buffer',
+  lease: 'take a layout lease of the file first, or register an anonymous buffer',
+} as const;
 
 const LONGTERM_WRITE = FOLL.longterm | FOLL.write;
 
@@ -101,6 +109,22 @@ function* gupFast(
   return 0;
 }
 
+/**
+ * As pinUserPagesFast(), of another process's memory: never without mmap_lock
+ * (pin_user_pages_remote).
+ */
+export function* pinUserPagesRemote(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  count: number,
+  flags: number,
+  out: Int32Array,
+): Op<number> {
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0);
+}
+
 /** The slow way: mmap_lock, VMA checks, faults (pin_user_pages_unlocked). */
 function* gupSlow(
   task: Task,
@@ -116,7 +140,7 @@ function* gupSlow(
   let done = start;
   try {
     while (done < count) {
-      if (!checkVma(m, mm, vpn + done, flags)) break;
+      if (!(yield* checkVma(m, mm, vpn + done, flags))) break;
       const pfn = yield* followPage(task, m, mm, vpn + done, flags);
       if (pfn !== 0) {
         out[done++] = pfn;
@@ -127,7 +151,7 @@ function* gupSlow(
     if (done === 0) {
       throw new Errno(
         'EFAULT',
-        `a long-term writable pin of a file mapping is refused by ${m.profile.name}: register a read-only or anonymous buffer`,
+        `a long-term writable pin of a file mapping is refused by ${m.profile.name}: ${REMEDY[m.profile.longtermFilePin]}`,
       );
     }
   } catch (error) {
@@ -141,7 +165,7 @@ function* gupSlow(
 }
 
 /** The checks of check_vma_flags(). False: refused by the rule on long-term file pins. */
-function checkVma(m: Machine, mm: number, vpn: number, flags: number): boolean {
+function* checkVma(m: Machine, mm: number, vpn: number, flags: number): Op<boolean> {
   const s = m.state;
   const vma = findVma(m, mm, vpn);
   if (vma < 0)
@@ -158,7 +182,11 @@ function checkVma(m: Machine, mm: number, vpn: number, flags: number): boolean {
     );
   }
   if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || (vmFlags & VM.shared) === 0) return true;
-  return read(s.vmaInode, vma) === 0 || m.profile.longtermFilePin === 'allow';
+  const inode = read(s.vmaInode, vma) - 1;
+  if (inode < 0 || m.profile.longtermFilePin === 'allow') return true;
+  if (m.profile.longtermFilePin === 'refuse') return false;
+  if (lab?.point()) yield STEP;
+  return hasLease(m, inode, mm);
 }
 
 /** The page that the PTE allows, with the reference, taken under the PTL; 0 if it takes a fault. */
@@ -213,26 +241,32 @@ export function* unpinUserPages(
   if (reference === PIN_BIAS) countPins(m, 0, count);
 }
 
-/** set_page_dirty_lock, or (best-known) the same through page_mkwrite so that nothing is missed. */
+/** set_page_dirty_lock, or (best-known) the same through page_mkwrite so that nothing is missed. Never fails. */
 export function* dirtyPinned(task: Task, m: Machine, pfn: number): Op<void> {
-  if (m.profile.unpinDirtiesThroughMkwrite) {
-    if (lab?.point()) yield STEP;
-    const inode = load(m.state.mapping, pfn) - 1;
-    if (inode >= 0) {
-      yield* pageMkwriteForPin(task, m, inode, pfn);
-      return;
-    }
-  }
+  if (m.profile.unpinDirtiesThroughMkwrite && (yield* dirtyWithNotice(task, m, pfn))) return;
   yield* lockFolio(task, m, pfn);
   yield* markDirty(task, m, pfn);
   if (lab?.point()) yield STEP;
   unlockFolio(task, m, pfn);
 }
 
-function* pageMkwriteForPin(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
-  const notified = yield* pageMkwrite(task, m, inode, read(m.state.index, pfn), pfn);
-  if (notified && m.profile.mkwriteReturnsLocked) {
+/**
+ * Dirties a page as a write fault does. False if it has no file any more, or the file system can't
+ * take it (no space, cut off meanwhile): the device has stored all the same.
+ */
+function* dirtyWithNotice(task: Task, m: Machine, pfn: number): Op<boolean> {
+  if (lab?.point()) yield STEP;
+  const inode = load(m.state.mapping, pfn) - 1;
+  if (inode < 0) return false;
+  try {
+    if (!(yield* pageMkwrite(task, m, inode, read(m.state.index, pfn), pfn))) return false;
+  } catch (error) {
+    if (error instanceof Errno) return false;
+    throw error;
+  }
+  if (m.profile.mkwriteReturnsLocked) {
     if (lab?.point()) yield STEP;
     unlockFolio(task, m, pfn);
   }
+  return true;
 }

@@ -3,10 +3,6 @@
 export const I_STATE = {
   /** Pages were dirtied since the flusher last looked (I_DIRTY_PAGES). */
   dirtyPages: 1 << 0,
-  /** A process has a layout lease: it may pin pages for long, and gives them back when asked to. */
-  layoutLease: 1 << 1,
-  /** Somebody waits for that lease to be given back. */
-  leaseBroken: 1 << 2,
 } as const;
 
 /** Bits from this number on are the file system's. */

@@ -1,0 +1,40 @@
+// How a device gets hold of user pages and lets go of them: by pins, or (before 5.6) by plain
+// references, as the rules in force say.
+
+import type { Machine } from '../machine.js';
+import { PIN_BIAS } from '../mm/folio.js';
+import { dirtyPinned, FOLL, pinUserPagesFast, unpinUserPages } from '../mm/gup.js';
+import type { Op, Task } from '../sched/op.js';
+
+/** Holds pages for a transfer (iov_iter_extract_pages). @returns pages held. @throws as pinUserPagesFast() */
+export function* holdPages(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  count: number,
+  flags: number,
+  pfns: Int32Array,
+): Op<number> {
+  const foll = m.profile.dmaReference === 'pin' ? flags | FOLL.pin : flags;
+  return yield* pinUserPagesFast(task, m, mm, vpn, count, foll, pfns);
+}
+
+/**
+ * Lets pages go. With `dirty`, what a device wrote is marked first: unpin_user_pages_dirty_lock, or
+ * for plain references set_page_dirty_lock and put_page.
+ */
+export function* dropPages(
+  task: Task,
+  m: Machine,
+  pfns: Int32Array,
+  count: number,
+  dirty: boolean,
+): Op<void> {
+  if (m.profile.dmaReference === 'pin') {
+    yield* unpinUserPages(task, m, pfns, count, PIN_BIAS, dirty);
+    return;
+  }
+  for (let i = 0; dirty && i < count; i++) yield* dirtyPinned(task, m, pfns[i]);
+  yield* unpinUserPages(task, m, pfns, count, 1, false);
+}
