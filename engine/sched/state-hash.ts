@@ -15,6 +15,7 @@ export class StateHash {
   private actors = 0;
   private readonly low = new Int32Array(ACTORS);
   private readonly high = new Int32Array(ACTORS);
+  private readonly steps = new Int32Array(ACTORS);
 
   /** Both halves of the hash as of the last digest(). */
   digestLow = 0;
@@ -29,12 +30,13 @@ export class StateHash {
     for (let i = 0; i < actors; i++) {
       this.low[i] = i + 1;
       this.high[i] = ~i;
+      this.steps[i] = 0;
     }
   }
 
   /** The actor has passed a step. */
   point(actor: number): void {
-    this.read(actor, 0x5bd1e995);
+    this.steps[actor]++;
   }
 
   /** The actor has seen a value of shared memory. */
@@ -48,7 +50,7 @@ export class StateHash {
     if (before === after) return;
     const low = Math.imul(address, 0x9e3779b1);
     const high = Math.imul(address, 0x7feb352d);
-    this.memoryLow ^= mix(low ^ before, 0xc2b2ae35 | 0) ^ mix(low ^ after, 0xc2b2ae35 | 0);
+    this.memoryLow ^= mix(low ^ before, 0x42b2ae35) ^ mix(low ^ after, 0x42b2ae35);
     this.memoryHigh ^= mix(high + before, 0x165667b1) ^ mix(high + after, 0x165667b1);
   }
 
@@ -60,13 +62,13 @@ export class StateHash {
   /** Brings digestLow and digestHigh up to date. */
   digest(): void {
     let low = this.memoryLow ^ Math.imul(this.blocked, 0x2c1b3c6d);
-    let high = this.memoryHigh + this.blocked;
+    let high = (this.memoryHigh + this.blocked) | 0;
     for (let i = 0; i < this.actors; i++) {
-      low = mix(low ^ this.low[i], 0x297a2d39);
-      high = mix(high ^ this.high[i], 0x85ebca77 | 0);
+      low = (mix(low ^ this.low[i], 0x297a2d39) + this.steps[i]) | 0;
+      high = (mix(high ^ this.high[i], 0x85ebca77) - this.steps[i]) | 0;
     }
-    this.digestLow = low;
-    this.digestHigh = high;
+    this.digestLow = low | 0;
+    this.digestHigh = high | 0;
   }
 }
 
