@@ -1,8 +1,8 @@
 // Bench `dma`: one device writes 4 KiB at a time to pinned pages, against a bare copy of the same
 // pattern to the same places in the same thread.
 
+import { deviceStore } from '../engine/dma/device.js';
 import type { Machine } from '../engine/machine.js';
-import { storeBytes } from '../engine/mm/content.js';
 import { PIN_BIAS } from '../engine/mm/folio.js';
 import { FOLL, pinUserPagesFast, unpinUserPages } from '../engine/mm/gup.js';
 import type { Op } from '../engine/sched/op.js';
@@ -61,7 +61,7 @@ function* deviceWrites(
 ): Op<void> {
   let at = 0;
   for (let i = 0; i < writes; i++) {
-    yield* storeBytes(m, pfns[at], 0, pattern);
+    yield* deviceStore(m, pfns, pfns.length, at * PAGE_BYTES, pattern);
     at = at + 1 === pfns.length ? 0 : at + 1;
   }
 }

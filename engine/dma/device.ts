@@ -2,9 +2,10 @@
 // No lock, no page table, no flag; in the lab each word is a step of its own.
 
 import type { Machine } from '../machine.js';
-import { loadBytes, storeBytes } from '../mm/content.js';
+import { loadBytes, moveBytes, storeBytes } from '../mm/content.js';
 import { Errno } from '../sched/errors.js';
 import type { Op } from '../sched/op.js';
+import { lab } from '../sched/step.js';
 
 /** Stores `data` at a byte offset of the pages, across page borders. */
 export function* deviceStore(
@@ -17,8 +18,11 @@ export function* deviceStore(
   const { pageBytes } = m.geometry;
   checkRange(offsetBytes, data.byteLength, count * pageBytes);
   if ((offsetBytes & (pageBytes - 1)) + data.byteLength <= pageBytes) {
+    if (data.byteLength === 0) return;
     const page = Math.floor(offsetBytes / pageBytes);
-    if (data.byteLength > 0) yield* storeBytes(m, pfns[page], offsetBytes % pageBytes, data);
+    const within = offsetBytes & (pageBytes - 1);
+    if (lab === null) moveBytes(m, pfns[page], within, data);
+    else yield* storeBytes(m, pfns[page], within, data);
     return;
   }
   for (let done = 0; done < data.byteLength; ) {

@@ -34,13 +34,19 @@ export function* storeBytes(
   offsetBytes: number,
   data: Uint8Array,
 ): Op<void> {
-  const f = m.frames;
   if (lab === null) {
-    f.segment(pfn).set(data, f.offset(pfn) + offsetBytes);
+    moveBytes(m, pfn, offsetBytes, data);
   } else {
+    const f = m.frames;
     const at = f.wordOffset(pfn) + (offsetBytes >>> 2);
     yield* storeWords(f.wordSegment(pfn), at, wordsOf(data));
   }
+}
+
+/** storeBytes() outside the lab, without the cost of a generator: for loops that ask for `lab` themselves. */
+export function moveBytes(m: Machine, pfn: number, offsetBytes: number, data: Uint8Array): void {
+  const f = m.frames;
+  f.segment(pfn).set(data, f.offset(pfn) + offsetBytes);
 }
 
 /** Copies bytes of a frame to `target`: what a CPU's load or a device's DMA read does. */
