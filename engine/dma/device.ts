@@ -34,6 +34,27 @@ export function* deviceStore(
   }
 }
 
+/**
+ * Works off a chain of descriptors, as a device does after one doorbell: stores `data` at the start
+ * of page chain[0], chain[1], ... of its pages.
+ * @param data at most a page
+ */
+export function* deviceStoreChain(
+  m: Machine,
+  pfns: Int32Array,
+  chain: Int32Array,
+  count: number,
+  data: Uint8Array,
+): Op<void> {
+  checkRange(0, data.byteLength, m.geometry.pageBytes);
+  for (let i = 0; i < count; i++) {
+    const page = chain[i];
+    if (page < 0 || page >= pfns.length) checkRange(page, 1, pfns.length);
+    if (lab === null) moveBytes(m, pfns[page], 0, data);
+    else yield* storeBytes(m, pfns[page], 0, data);
+  }
+}
+
 /** Loads bytes at a byte offset of the pages, across page borders. */
 export function* deviceLoad(
   m: Machine,
