@@ -1,0 +1,82 @@
+// A disk of the daemon. It comes back by itself after a reconnection.
+
+import { FRAME } from '../../daemon/protocol/frame.js';
+import { METHODS } from '../../daemon/protocol/methods.js';
+import type { CallOptions, Owner } from './owner.js';
+import type { Link } from './link.js';
+import { discardRange, readInto, writeAll } from './transfer.js';
+
+export interface WriteOptions extends CallOptions {
+  /** Durable before it returns (force unit access). */
+  readonly fua?: boolean;
+}
+
+export class Disk {
+  #link: Link;
+  #handle: number;
+
+  private constructor(
+    private readonly client: Owner,
+    readonly name: string,
+    readonly sizeBytes: number,
+    /** Offsets and lengths are multiples of it. */
+    readonly sectorBytes: number,
+    link: Link,
+    handle: number,
+  ) {
+    this.#link = link;
+    this.#handle = handle;
+  }
+
+  /** Use client.disk(). */
+  static async open(client: Owner, name: string, signal?: AbortSignal): Promise<Disk> {
+    const link = await client.up();
+    const { handle, sizeBytes, sectorBytes } = await link.call(METHODS.diskOpen, { name }, signal);
+    return new Disk(client, name, sizeBytes, sectorBytes, link, handle);
+  }
+
+  /** @throws PinfoldError EINVAL outside the disk or not in whole sectors; EIO */
+  async read(offset: number, lengthBytes: number, options: CallOptions = {}): Promise<Buffer> {
+    const target = Buffer.allocUnsafe(lengthBytes);
+    await this.readInto(offset, target, options);
+    return target;
+  }
+
+  /** Like read(), into memory of the caller. */
+  async readInto(offset: number, target: Uint8Array, options: CallOptions = {}): Promise<void> {
+    if (this.client.link !== this.#link) await this.#reopen(options);
+    await readInto(this.#link, this.#handle, offset, target, options.signal);
+  }
+
+  /** @throws PinfoldError ENOSPC outside the disk, EINVAL not in whole sectors; EIO, ENOSPC of the backing file */
+  async write(offset: number, data: Uint8Array, options: WriteOptions = {}): Promise<void> {
+    if (this.client.link !== this.#link) await this.#reopen(options);
+    const fua = options.fua ?? false;
+    await writeAll(this.#link, this.#handle, offset, data, fua, options.signal);
+  }
+
+  /** Makes all writes that have returned durable. */
+  async flush(options: CallOptions = {}): Promise<void> {
+    if (this.client.link !== this.#link) await this.#reopen(options);
+    await this.#link.request(FRAME.FLUSH, this.#handle, 0, 0, { signal: options.signal });
+  }
+
+  /** The range reads as zeroes afterwards and takes no space. */
+  async discard(offset: number, lengthBytes: number, options: CallOptions = {}): Promise<void> {
+    if (this.client.link !== this.#link) await this.#reopen(options);
+    await discardRange(this.#link, this.#handle, offset, lengthBytes, options.signal);
+  }
+
+  async close(): Promise<void> {
+    if (this.client.link !== this.#link) return; // went with its connection
+    await this.#link.call(METHODS.release, { handle: this.#handle });
+  }
+
+  async #reopen({ signal }: CallOptions): Promise<void> {
+    const link = await this.client.up();
+    if (link === this.#link) return;
+    const { handle } = await link.call(METHODS.diskOpen, { name: this.name }, signal);
+    this.#handle = handle;
+    this.#link = link;
+  }
+}

@@ -1,0 +1,151 @@
+// The daemon's configuration: its schema, with errors that name the key, the value and what is allowed.
+
+import { z } from 'zod';
+import { PinfoldError } from './protocol/errors.js';
+import { DEFAULT_LIMITS, NAME_BYTES_MAX, PAGE_BYTES } from './protocol/limits.js';
+import { nameSchema } from './protocol/methods.js';
+import { formatSize, parseSize } from './size.js';
+
+const SIZE_BYTES_MAX = 2 ** 40;
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
+
+function integer(min: number, max: number) {
+  const error = `expected a whole number from ${min} to ${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
+
+/** A size in bytes, as a number or as text with a unit. */
+function size(min: number, max: number, unit: number) {
+  const error =
+    `expected a size from ${formatSize(min)} to ${formatSize(max)}` +
+    (unit === 1 ? '' : ` that is a multiple of ${formatSize(unit)}`);
+  return z
+    .union([z.number(), z.string()], { error })
+    .transform((value) => (typeof value === 'number' ? value : parseSize(value)))
+    .pipe(
+      z
+        .number({ error })
+        .refine((n) => Number.isSafeInteger(n) && n >= min && n <= max && n % unit === 0, {
+          error,
+        }),
+    );
+}
+
+const deviceSize = size(PAGE_BYTES, SIZE_BYTES_MAX, PAGE_BYTES);
+const path = z.string({ error: 'expected a path' }).min(1, { error: 'expected a path' });
+const name = nameSchema.min(1, { error: `expected a name of 1 to ${NAME_BYTES_MAX} characters` });
+
+export const diskSchema = z
+  .strictObject({ name, size: deviceSize.optional(), path: path.optional() })
+  .refine((disk) => disk.size !== undefined || disk.path !== undefined, {
+    path: ['size'],
+    error: 'expected for a disk in memory (one with a path takes the size of its file)',
+  });
+export const regionSchema = z.strictObject({ name, size: deviceSize });
+export const volumeSchema = z.strictObject({
+  name,
+  path,
+  /** Rules in force: a profile of engine/profile. */
+  profile: z.string().min(1).default('best-known'),
+  /** Page frames of its machine. */
+  memory: size(2 ** 20, 2 ** 36, PAGE_BYTES).default(64 * 2 ** 20),
+});
+
+const limitsSchema = z
+  .strictObject({
+    clients: integer(1, 4096).default(DEFAULT_LIMITS.clients),
+    requestsInFlight: integer(1, 65536).default(DEFAULT_LIMITS.requestsInFlight),
+    bytesInFlight: size(2 ** 20, 2 ** 32, 1).default(DEFAULT_LIMITS.bytesInFlight),
+    devices: integer(1, 65536).default(DEFAULT_LIMITS.devices),
+    files: integer(1, 65536).default(DEFAULT_LIMITS.files),
+    mappings: integer(1, 65536).default(DEFAULT_LIMITS.mappings),
+    pins: integer(1, 1048576).default(DEFAULT_LIMITS.pins),
+    pinnedBytes: size(PAGE_BYTES, 2 ** 40, 1).default(DEFAULT_LIMITS.pinnedBytes),
+  })
+  .prefault({});
+
+export const configSchema = z.strictObject({
+  socket: path,
+  allowedUids: z.array(integer(0, 4294967294)).min(1).optional(),
+  disks: z.array(diskSchema).default([]),
+  regions: z.array(regionSchema).default([]),
+  volumes: z.array(volumeSchema).default([]),
+  /** All memory disks, regions and page frames together. */
+  memoryBytesMax: size(2 ** 20, 2 ** 44, 1).default(64 * 2 ** 30),
+  limits: limitsSchema,
+  logLevel: z
+    .enum(LOG_LEVELS, { error: `expected one of ${LOG_LEVELS.join(', ')}` })
+    .default('info'),
+});
+
+/** What a file or flags say. */
+export type ConfigInput = z.input<typeof configSchema>;
+/** Complete and checked. */
+export type Config = z.output<typeof configSchema>;
+export type DiskConfig = z.output<typeof diskSchema>;
+export type VolumeConfig = z.output<typeof volumeSchema>;
+
+/**
+ * @param origin where the input came from, for messages: a file's path, `command line`
+ * @throws PinfoldError EINVAL naming each wrong key, its value and what is allowed; ENOMEM if the devices need more
+ *   memory than memoryBytesMax; EEXIST for a name that is used twice
+ */
+export function parseConfig(input: unknown, origin: string): Config {
+  const parsed = configSchema.safeParse(input);
+  if (!parsed.success) {
+    throw new PinfoldError('EINVAL', `${origin}: ${describeIssues(parsed.error.issues, input)}`);
+  }
+  const config = parsed.data;
+  checkNames(config, origin);
+  checkMemory(config, origin);
+  return config;
+}
+
+/** One sentence per problem: key, value, what is expected. */
+export function describeIssues(issues: readonly z.core.$ZodIssue[], input: unknown): string {
+  return issues
+    .map((issue) => {
+      if (issue.code === 'unrecognized_keys') {
+        const prefix = issue.path.length === 0 ? '' : `${issue.path.join('.')}.`;
+        return issue.keys.map((key) => `${prefix}${key} is no option`).join('; ');
+      }
+      const value = valueAt(input, issue.path);
+      const key = issue.path.join('.') || 'the configuration';
+      const shown = value === undefined ? 'missing' : JSON.stringify(value).slice(0, 100);
+      return `${key} is ${shown}: ${issue.message}`;
+    })
+    .join('; ');
+}
+
+function valueAt(input: unknown, keys: readonly PropertyKey[]): unknown {
+  let value = input;
+  for (const key of keys) {
+    if (typeof value !== 'object' || value === null) return undefined;
+    value = Reflect.get(value, key);
+  }
+  return value;
+}
+
+function checkNames(config: Config, origin: string): void {
+  for (const kind of ['disks', 'regions', 'volumes'] as const) {
+    const names = config[kind].map((device) => device.name);
+    const twice = names.find((each, i) => names.indexOf(each) !== i);
+    if (twice === undefined) continue;
+    throw new PinfoldError('EEXIST', `${origin}: ${kind} has the name ${twice} twice`);
+  }
+}
+
+function checkMemory(config: Config, origin: string): void {
+  const sizes = [
+    ...config.disks.filter((disk) => disk.path === undefined).map((disk) => disk.size ?? 0),
+    ...config.regions.map((region) => region.size),
+    ...config.volumes.map((volume) => volume.memory),
+  ];
+  const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
+  if (total <= config.memoryBytesMax) return;
+  throw new PinfoldError(
+    'ENOMEM',
+    `${origin}: memory disks, regions and page frames need ${formatSize(total)} together, ` +
+      `memoryBytesMax is ${formatSize(config.memoryBytesMax)}: lower their sizes or raise it`,
+  );
+}

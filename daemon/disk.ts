@@ -1,0 +1,37 @@
+// A disk that the daemon serves, and the checks that all kinds of disk share.
+
+import { PinfoldError } from './protocol/errors.js';
+import { SECTOR_BYTES } from './protocol/limits.js';
+import type { Target } from './target.js';
+
+export interface Disk extends Target {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** 'memory', or the path of the file. */
+  readonly backing: string;
+  /** Writes back what is pending and gives the backing up. */
+  close(): Promise<void>;
+}
+
+/** @throws PinfoldError EINVAL for an offset or length that is not whole sectors, `code` for a range outside the disk */
+export function checkDiskRange(
+  disk: { readonly label: string; readonly sizeBytes: number },
+  what: string,
+  offset: number,
+  lengthBytes: number,
+  code: 'EINVAL' | 'ENOSPC',
+): void {
+  if (offset + lengthBytes > disk.sizeBytes) {
+    throw new PinfoldError(
+      code,
+      `${what} of ${lengthBytes} bytes at offset ${offset} reaches past the end of ${disk.label}, ` +
+        `which has ${disk.sizeBytes} bytes`,
+    );
+  }
+  if (offset % SECTOR_BYTES !== 0 || lengthBytes % SECTOR_BYTES !== 0) {
+    throw new PinfoldError(
+      'EINVAL',
+      `${what} of ${lengthBytes} bytes at offset ${offset} of ${disk.label}: both must be multiples of ${SECTOR_BYTES}`,
+    );
+  }
+}

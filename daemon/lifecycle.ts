@@ -1,0 +1,137 @@
+// Starting and stopping a daemon.
+
+import { readFileSync } from 'node:fs';
+import { destination, type Logger, pino } from 'pino';
+import { z } from 'zod';
+import type { Config, VolumeConfig } from './config.js';
+import type { Disk } from './disk.js';
+import { FileDisk } from './file-disk.js';
+import { Server } from './ipc/server.js';
+import { claimSocketPath } from './ipc/socket-path.js';
+import type { MachineService } from './machine-service.js';
+import { MemoryDisk } from './memory-disk.js';
+import { Region } from './region.js';
+
+export interface StartOptions {
+  /** Default: a logger to stderr at config.logLevel. */
+  readonly log?: Logger;
+  /** Mounts a volume. */
+  readonly openVolume?: (config: VolumeConfig, log: Logger) => Promise<MachineService>;
+  /** Called with a defect of ours. Default: thrown, which ends the process. */
+  readonly fatal?: (error: unknown) => void;
+}
+
+export interface Daemon {
+  readonly socketPath: string;
+  readonly log: Logger;
+  /** Counters since the start, as `statistics` tells clients. */
+  statistics(): Record<string, number>;
+  /** Drains requests, says goodbye to clients, syncs and unmounts. Calling it again waits for the same end. */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves what `config` says until close().
+ * @throws PinfoldError EADDRINUSE 'lock held by pid N' for the socket, EBUSY for a backing file; NativeError. Nothing is
+ *   left open then.
+ */
+export async function startDaemon(config: Config, options: StartOptions = {}): Promise<Daemon> {
+  const log = options.log ?? createLogger(config.logLevel);
+  const fatal =
+    options.fatal ??
+    ((error: unknown): void => {
+      log.fatal({ err: error }, 'defect of the daemon');
+      process.nextTick(() => {
+        throw error;
+      });
+    });
+  const cleanup: (() => Promise<void> | void)[] = [];
+  const closeAll = async (): Promise<void> => {
+    const errors: unknown[] = [];
+    for (const close of cleanup.splice(0).reverse()) {
+      try {
+        await close();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
+  };
+  try {
+    const claim = await claimSocketPath(config.socket);
+    cleanup.push(() => claim.release());
+    const served = await openServed(config, log, options, cleanup);
+    const allowedUids = config.allowedUids ?? [process.getuid?.() ?? 0];
+    const release = packageVersion();
+    const server = new Server({ limits: config.limits, allowedUids, release, served, log, fatal });
+    for (const [volume, service] of served.volumes) {
+      service.listen({
+        finding: (finding) => server.broadcast({ event: 'finding', volume, finding }),
+        panic: (message) => {
+          log.error({ volume }, `panic: ${message}`);
+          server.broadcast({ event: 'panic', volume, message });
+        },
+      });
+    }
+    await server.listen(config.socket);
+    cleanup.push(async () => await server.close());
+    log.info(
+      { socket: config.socket, disks: config.disks.length, regions: config.regions.length },
+      'serving',
+    );
+    let closing: Promise<void> | null = null;
+    return {
+      socketPath: config.socket,
+      log,
+      statistics: () => ({ ...server.counters, clients: server.clientCount }),
+      close: async () => {
+        closing ??= closeAll();
+        await closing;
+      },
+    };
+  } catch (error) {
+    await closeAll().catch((cause: unknown) => log.error({ err: cause }, 'while giving up'));
+    throw error;
+  }
+}
+
+/** Logs to stderr, at once: what was said before a crash is there. */
+export function createLogger(level: string): Logger {
+  return pino({ name: 'pinfold', level }, destination({ dest: 2, sync: true }));
+}
+
+async function openServed(
+  config: Config,
+  log: Logger,
+  options: StartOptions,
+  cleanup: (() => Promise<void> | void)[],
+) {
+  const disks = new Map<string, Disk>();
+  for (const { name, size, path } of config.disks) {
+    const disk =
+      path === undefined
+        ? new MemoryDisk(name, size ?? 0)
+        : FileDisk.open(name, path, size ?? null);
+    disks.set(name, disk);
+    cleanup.push(async () => await disk.close());
+  }
+  const regions = new Map<string, Region>();
+  for (const { name, size } of config.regions) {
+    const region = new Region(name, size);
+    regions.set(name, region);
+    cleanup.push(() => region.close());
+  }
+  const volumes = new Map<string, MachineService>();
+  for (const volume of config.volumes) {
+    if (options.openVolume === undefined) throw new Error('no volumes yet');
+    const service = await options.openVolume(volume, log);
+    volumes.set(volume.name, service);
+    cleanup.push(async () => await service.close());
+  }
+  return { disks, regions, volumes };
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
+}

@@ -1,0 +1,106 @@
+// What the daemon asks of a mounted volume. volume-service.ts implements it over the engine; tests have a small one of
+// their own. All errors carry an errno `code`; a signal that is aborted ends a sleeping operation with EINTR.
+
+import type { DirectoryEntry, FindingMessage, Stat } from './protocol/methods.js';
+
+export interface OpenOptions {
+  readonly create: boolean;
+  readonly exclusive: boolean;
+  readonly truncate: boolean;
+  readonly writable: boolean;
+  readonly direct: boolean;
+  readonly mode: number;
+}
+
+/** An open file description. */
+export interface FileHandle {
+  stat(signal: AbortSignal): Promise<Stat>;
+  /** @returns bytes read, fewer than `target` holds at the end of the file */
+  pread(offset: number, target: Uint8Array, signal: AbortSignal): Promise<number>;
+  /** @returns bytes written */
+  pwrite(offset: number, data: Uint8Array, signal: AbortSignal): Promise<number>;
+  fsync(signal: AbortSignal): Promise<void>;
+  truncate(sizeBytes: number, signal: AbortSignal): Promise<void>;
+  punch(offset: number, lengthBytes: number, signal: AbortSignal): Promise<void>;
+  map(
+    offset: number,
+    lengthBytes: number,
+    writable: boolean,
+    signal: AbortSignal,
+  ): Promise<MappingHandle>;
+  close(): Promise<void>;
+}
+
+/** A mapping of a file into the address space of the client's process. Offsets count from its beginning. */
+export interface MappingHandle {
+  load(offset: number, target: Uint8Array, signal: AbortSignal): Promise<void>;
+  store(offset: number, data: Uint8Array, signal: AbortSignal): Promise<void>;
+  /** msync of the whole mapping. */
+  sync(signal: AbortSignal): Promise<void>;
+  pin(
+    offset: number,
+    lengthBytes: number,
+    options: { readonly write: boolean; readonly longterm: boolean },
+    signal: AbortSignal,
+  ): Promise<PinHandle>;
+  unmap(): Promise<void>;
+}
+
+/** Pages that a device holds. It reads and writes them asking nobody, also after the mapping is gone. */
+export interface PinHandle {
+  readonly pages: number;
+  dmaRead(offset: number, target: Uint8Array, signal: AbortSignal): Promise<void>;
+  dmaWrite(offset: number, data: Uint8Array, signal: AbortSignal): Promise<void>;
+  unpin(dirty: boolean): Promise<void>;
+}
+
+/** One client's process on the volume: its file table and its address space. */
+export interface VolumeSession {
+  open(path: string, options: OpenOptions, signal: AbortSignal): Promise<FileHandle>;
+  stat(path: string, signal: AbortSignal): Promise<Stat>;
+  /** @returns at most READDIR_ENTRIES_MAX entries from `cursor` on, and where to go on, null at the end */
+  readdir(
+    path: string,
+    cursor: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly entries: DirectoryEntry[]; readonly cursor: number | null }>;
+  mkdir(path: string, mode: number, signal: AbortSignal): Promise<void>;
+  unlink(path: string, signal: AbortSignal): Promise<void>;
+  rmdir(path: string, signal: AbortSignal): Promise<void>;
+  rename(from: string, to: string, signal: AbortSignal): Promise<void>;
+  sync(signal: AbortSignal): Promise<void>;
+  /** Ends the process. Its files, mappings and pins have been closed before. */
+  close(): Promise<void>;
+}
+
+export type WritebackAction = 'flush' | 'pause' | 'resume';
+
+export interface VolumeEvents {
+  finding(finding: FindingMessage): void;
+  panic(message: string): void;
+}
+
+/** A mounted volume. */
+export interface MachineService {
+  readonly sizeBytes: number;
+  readonly pageBytes: number;
+  readonly backing: string;
+  readonly profile: string;
+  /** @param clientName for messages and findings */
+  newSession(clientName: string): Promise<VolumeSession>;
+  statfs(signal: AbortSignal): Promise<{
+    readonly blockBytes: number;
+    readonly blocks: number;
+    readonly blocksFree: number;
+    readonly inodes: number;
+    readonly inodesFree: number;
+  }>;
+  writeback(action: WritebackAction, signal: AbortSignal): Promise<void>;
+  statistics(): Record<string, number>;
+  /** All are counted, the first ones are kept. */
+  findings(): { readonly count: number; readonly kept: FindingMessage[] };
+  /** Where events go from now on. */
+  listen(events: VolumeEvents): void;
+  /** Syncs and unmounts. */
+  close(): Promise<void>;
+}

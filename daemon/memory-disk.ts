@@ -1,0 +1,95 @@
+// A disk in memory: reads and writes are copies, made at once on the event loop.
+
+import { createMemory, type Memory } from '../native/index.js';
+import { checkDiskRange, type Disk } from './disk.js';
+import type { InlineBytes } from './target.js';
+
+/** Memory given back in one turn of the event loop: about a millisecond. */
+const DISCARD_TURN_BYTES = 16 * 1024 * 1024;
+
+/** Copies to and from memory in segments. */
+class SegmentBytes implements InlineBytes {
+  readonly #segmentBytes: number;
+  readonly #segments: readonly Uint8Array[];
+
+  constructor(memory: Memory) {
+    this.#segmentBytes = memory.segmentBytes;
+    this.#segments = memory.segments.map((segment) => new Uint8Array(segment));
+  }
+
+  copyOut(offset: number, target: Uint8Array): void {
+    for (let done = 0; done < target.byteLength; ) {
+      const piece = this.#piece(offset + done, target.byteLength - done);
+      target.set(piece, done);
+      done += piece.byteLength;
+    }
+  }
+
+  copyIn(offset: number, data: Uint8Array): void {
+    for (let done = 0; done < data.byteLength; ) {
+      const piece = this.#piece(offset + done, data.byteLength - done);
+      const whole = done === 0 && piece.byteLength === data.byteLength;
+      piece.set(whole ? data : data.subarray(done, done + piece.byteLength));
+      done += piece.byteLength;
+    }
+  }
+
+  #piece(offset: number, lengthBytes: number): Uint8Array {
+    const start = offset % this.#segmentBytes;
+    const segment = this.#segments.at(Math.floor(offset / this.#segmentBytes));
+    if (segment === undefined) throw new RangeError(`offset ${offset} is outside the memory`);
+    return segment.subarray(start, Math.min(start + lengthBytes, segment.byteLength));
+  }
+}
+
+export class MemoryDisk implements Disk {
+  readonly label: string;
+  readonly backing = 'memory';
+  readonly inline: InlineBytes;
+  readonly #memory: Memory;
+
+  constructor(
+    readonly name: string,
+    readonly sizeBytes: number,
+  ) {
+    this.label = `disk ${name}`;
+    this.#memory = createMemory(sizeBytes, { name: `pinfold-disk-${name}` });
+    this.inline = new SegmentBytes(this.#memory);
+  }
+
+  checkRead(offset: number, lengthBytes: number): void {
+    checkDiskRange(this, 'read', offset, lengthBytes, 'EINVAL');
+  }
+
+  checkWrite(offset: number, lengthBytes: number): void {
+    checkDiskRange(this, 'write', offset, lengthBytes, 'ENOSPC');
+  }
+
+  read(offset: number, target: Uint8Array): Promise<number> {
+    this.inline.copyOut(offset, target);
+    return Promise.resolve(target.byteLength);
+  }
+
+  write(offset: number, data: Uint8Array): Promise<number> {
+    this.inline.copyIn(offset, data);
+    return Promise.resolve(data.byteLength);
+  }
+
+  /** What is in memory is as durable as it gets. */
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async discard(offset: number, lengthBytes: number, signal: AbortSignal): Promise<void> {
+    checkDiskRange(this, 'discard', offset, lengthBytes, 'EINVAL');
+    for (let done = 0; done < lengthBytes && !signal.aborted; done += DISCARD_TURN_BYTES) {
+      this.#memory.discard(offset + done, Math.min(DISCARD_TURN_BYTES, lengthBytes - done));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  close(): Promise<void> {
+    this.#memory.close();
+    return Promise.resolve();
+  }
+}

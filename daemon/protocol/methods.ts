@@ -1,0 +1,236 @@
+// The control messages: handshake, errors, events, and every method that a client can call, with its parameters
+// and its result. Both sides check what they receive against these schemas.
+
+import { z } from 'zod';
+import { ERROR_CODES } from './errors.js';
+import {
+  ERROR_MESSAGE_CHARACTERS_MAX,
+  FINDINGS_MAX,
+  NAME_BYTES_MAX,
+  PATH_BYTES_MAX,
+  READDIR_ENTRIES_MAX,
+} from './limits.js';
+
+const handle = z.int().min(1).max(0xffffffff);
+const bytes = z.int().min(0);
+const count = z.int().min(0);
+/** Names of devices and volumes: what can stand in a flag and in a file name. */
+export const nameSchema = z
+  .string()
+  .max(NAME_BYTES_MAX)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, {
+    error: 'expected letters, digits, dots, dashes and underscores, beginning with a letter or digit',
+  });
+const path = z
+  .string()
+  .min(1)
+  .max(PATH_BYTES_MAX)
+  .refine((text) => !text.includes('\0'), { error: 'expected a path without NUL' });
+const counters = z.record(z.string(), z.number());
+const none = z.strictObject({});
+
+export const helloSchema = z.object({
+  versionMin: z.int().min(1).max(255),
+  versionMax: z.int().min(1).max(255),
+  /** Shown in the daemon's log and statistics. */
+  name: z.string().min(1).max(NAME_BYTES_MAX),
+});
+export type Hello = z.infer<typeof helloSchema>;
+
+export const welcomeSchema = z.object({
+  version: z.int().min(1).max(255),
+  /** Of the daemon's package. */
+  release: z.string(),
+  daemonPid: z.int(),
+  features: z.array(z.string()),
+  limits: z.object({
+    requestsInFlight: count,
+    bytesInFlight: bytes,
+    dataBytes: bytes,
+    discardBytes: bytes,
+  }),
+});
+export type Welcome = z.infer<typeof welcomeSchema>;
+
+export const attachSchema = z.object({ token: z.string().min(1).max(64) });
+
+export const errorSchema = z.object({
+  code: z.enum(ERROR_CODES),
+  message: z.string().max(ERROR_MESSAGE_CHARACTERS_MAX),
+});
+
+export const findingSchema = z.object({
+  kind: z.string(),
+  hazard: z.string().nullable(),
+  task: z.string(),
+  message: z.string(),
+});
+export type FindingMessage = z.infer<typeof findingSchema>;
+
+export const eventSchema = z.discriminatedUnion('event', [
+  z.object({ event: z.literal('finding'), volume: z.string(), finding: findingSchema }),
+  z.object({ event: z.literal('panic'), volume: z.string(), message: z.string() }),
+]);
+export type EventMessage = z.infer<typeof eventSchema>;
+
+/** The payload of a CALL frame, before the parameters are checked against the method. */
+export const callSchema = z.object({ method: z.string().max(64), params: z.unknown() });
+
+export const statSchema = z.object({
+  inode: z.int(),
+  kind: z.enum(['file', 'directory', 'symlink']),
+  mode: z.int(),
+  links: count,
+  sizeBytes: bytes,
+  /** Bytes of blocks that the file occupies. */
+  allocatedBytes: bytes,
+  /** Milliseconds since 1970. */
+  modifiedMs: z.number(),
+});
+export type Stat = z.infer<typeof statSchema>;
+
+const entrySchema = z.object({
+  name: z.string(),
+  inode: z.int(),
+  kind: z.enum(['file', 'directory', 'symlink']),
+});
+export type DirectoryEntry = z.infer<typeof entrySchema>;
+
+/** A method by its name on the wire. */
+export interface Method<Params, Result> {
+  readonly name: string;
+  readonly params: z.ZodType<Params>;
+  readonly result: z.ZodType<Result>;
+}
+
+function method<Params, Result>(
+  name: string,
+  params: z.ZodType<Params>,
+  result: z.ZodType<Result>,
+): Method<Params, Result> {
+  return { name, params, result };
+}
+
+export const METHODS = {
+  /** What the daemon serves. */
+  list: method(
+    'list',
+    none,
+    z.object({
+      disks: z.array(z.object({ name: z.string(), sizeBytes: bytes, backing: z.string() })),
+      regions: z.array(z.object({ name: z.string(), sizeBytes: bytes })),
+      volumes: z.array(
+        z.object({ name: z.string(), sizeBytes: bytes, backing: z.string(), profile: z.string() }),
+      ),
+    }),
+  ),
+  /** Counters of the daemon since it started. */
+  statistics: method('statistics', none, counters),
+  /** Ends the use of any handle: closes a device or file, unmaps a mapping, gives a pin back as dirty. */
+  release: method('release', z.strictObject({ handle }), none),
+
+  diskOpen: method(
+    'disk.open',
+    z.strictObject({ name: nameSchema }),
+    z.object({ handle, sizeBytes: bytes, sectorBytes: bytes }),
+  ),
+  /** The token is for an ATTACH frame on a connection of its own, which receives the descriptor. */
+  regionOpen: method(
+    'region.open',
+    z.strictObject({ name: nameSchema }),
+    z.object({ handle, sizeBytes: bytes, token: z.string() }),
+  ),
+
+  volumeOpen: method(
+    'volume.open',
+    z.strictObject({ name: nameSchema }),
+    z.object({ handle, sizeBytes: bytes, pageBytes: bytes, profile: z.string() }),
+  ),
+  volumeStat: method('volume.stat', z.strictObject({ handle, path }), statSchema),
+  /** One page of a directory: go on from `cursor` until it is null. */
+  volumeReaddir: method(
+    'volume.readdir',
+    z.strictObject({ handle, path, cursor: count }),
+    z.object({
+      entries: z.array(entrySchema).max(READDIR_ENTRIES_MAX),
+      cursor: count.nullable(),
+    }),
+  ),
+  volumeMkdir: method(
+    'volume.mkdir',
+    z.strictObject({ handle, path, mode: z.int().min(0).max(0o7777) }),
+    none,
+  ),
+  volumeUnlink: method('volume.unlink', z.strictObject({ handle, path }), none),
+  volumeRmdir: method('volume.rmdir', z.strictObject({ handle, path }), none),
+  volumeRename: method('volume.rename', z.strictObject({ handle, from: path, to: path }), none),
+  /** Makes everything written so far durable. */
+  volumeSync: method('volume.sync', z.strictObject({ handle }), none),
+  volumeStatfs: method(
+    'volume.statfs',
+    z.strictObject({ handle }),
+    z.object({
+      blockBytes: bytes,
+      blocks: count,
+      blocksFree: count,
+      inodes: count,
+      inodesFree: count,
+    }),
+  ),
+  /** `flush` cleans dirty pages now (WB_SYNC_NONE); `pause` and `resume` stop and start the flusher. */
+  volumeWriteback: method(
+    'volume.writeback',
+    z.strictObject({ handle, action: z.enum(['flush', 'pause', 'resume']) }),
+    none,
+  ),
+  volumeStatistics: method('volume.statistics', z.strictObject({ handle }), counters),
+  volumeFindings: method(
+    'volume.findings',
+    z.strictObject({ handle }),
+    z.object({ count, kept: z.array(findingSchema).max(FINDINGS_MAX) }),
+  ),
+
+  fileOpen: method(
+    'file.open',
+    z.strictObject({
+      handle,
+      path,
+      create: z.boolean(),
+      exclusive: z.boolean(),
+      truncate: z.boolean(),
+      writable: z.boolean(),
+      direct: z.boolean(),
+      mode: z.int().min(0).max(0o7777),
+    }),
+    z.object({ handle, sizeBytes: bytes }),
+  ),
+  fileStat: method('file.stat', z.strictObject({ handle }), statSchema),
+  fileTruncate: method('file.truncate', z.strictObject({ handle, sizeBytes: bytes }), none),
+  /** `offsetBytes` and `lengthBytes` are multiples of the page size. */
+  fileMap: method(
+    'file.map',
+    z.strictObject({
+      handle,
+      offsetBytes: bytes,
+      lengthBytes: bytes.min(1),
+      writable: z.boolean(),
+    }),
+    z.object({ handle }),
+  ),
+
+  mappingPin: method(
+    'mapping.pin',
+    z.strictObject({
+      handle,
+      offsetBytes: bytes,
+      lengthBytes: bytes.min(1),
+      /** FOLL_WRITE: the device is going to store into the pages. */
+      write: z.boolean(),
+      /** FOLL_LONGTERM: held for as long as the client likes. */
+      longterm: z.boolean(),
+    }),
+    z.object({ handle, pages: count }),
+  ),
+  /** `dirty`: the device wrote, so the pages are marked dirty (unpin_user_pages_dirty_lock). */
+  pinRelease: method('pin.release', z.strictObject({ handle, dirty: z.boolean() }), none),
+} as const;

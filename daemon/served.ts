@@ -1,0 +1,23 @@
+// What one daemon serves, by name.
+
+import type { Disk } from './disk.js';
+import type { MachineService } from './machine-service.js';
+import { PinfoldError } from './protocol/errors.js';
+import type { Region } from './region.js';
+
+export interface Served {
+  readonly disks: ReadonlyMap<string, Disk>;
+  readonly regions: ReadonlyMap<string, Region>;
+  readonly volumes: ReadonlyMap<string, MachineService>;
+}
+
+/** @throws PinfoldError ENODEV that names what there is */
+export function findServed<T>(kind: string, served: ReadonlyMap<string, T>, name: string): T {
+  const found = served.get(name);
+  if (found !== undefined) return found;
+  const names = [...served.keys()].join(', ');
+  throw new PinfoldError(
+    'ENODEV',
+    `no ${kind} is named ${name}; this daemon has ${names === '' ? `no ${kind}s` : names}`,
+  );
+}
