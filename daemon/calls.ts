@@ -13,7 +13,7 @@ import {
 } from './opened.js';
 import { PinfoldError } from './protocol/errors.js';
 import { SECTOR_BYTES } from './protocol/limits.js';
-import { type Method, METHODS } from './protocol/methods.js';
+import { METHODS, type Method } from './protocol/methods.js';
 import type { Region } from './region.js';
 import { findServed, type Served } from './served.js';
 

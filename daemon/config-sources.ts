@@ -1,7 +1,13 @@
 // Where the configuration comes from: a JSON file, and flags that add to it or override it.
 
 import { readFileSync } from 'node:fs';
-import { type Config, type ConfigInput, configSchema, describeIssues, parseConfig } from './config.js';
+import {
+  type Config,
+  type ConfigInput,
+  configSchema,
+  describeIssues,
+  parseConfig,
+} from './config.js';
 import { PinfoldError } from './protocol/errors.js';
 
 /** The flags of `pinfold serve`; each device flag as it was given: `NAME,size=1G,path=FILE`. */

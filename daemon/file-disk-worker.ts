@@ -62,7 +62,10 @@ function checkSize(): void {
 function serveBatch(batch: Float64Array): BatchReply {
   const reply: BatchReply = { ids: [], errors: [] };
   for (let i = 0; i < batch.length; i += REQUEST_NUMBERS) {
-    const [id = 0, operation = 0, at = 0, offset = 0, length = 0] = batch.subarray(i, i + REQUEST_NUMBERS);
+    const [id = 0, operation = 0, at = 0, offset = 0, length = 0] = batch.subarray(
+      i,
+      i + REQUEST_NUMBERS,
+    );
     reply.ids.push(id);
     try {
       checkSize();

@@ -4,8 +4,8 @@ import type { Disk } from './disk.js';
 import type { Opened } from './ipc/handles.js';
 import type {
   FileHandle,
-  MappingHandle,
   MachineService,
+  MappingHandle,
   PinHandle,
   VolumeSession,
 } from './machine-service.js';
@@ -93,7 +93,12 @@ export class OpenedFile implements Opened, Target {
     return await this.file.pread(offset, target, signal);
   }
 
-  async write(offset: number, data: Uint8Array, fua: boolean, signal: AbortSignal): Promise<number> {
+  async write(
+    offset: number,
+    data: Uint8Array,
+    fua: boolean,
+    signal: AbortSignal,
+  ): Promise<number> {
     const written = await this.file.pwrite(offset, data, signal);
     if (fua) await this.file.fsync(signal); // O_DSYNC
     return written;
@@ -136,7 +141,8 @@ export class OpenedMapping implements Opened, Target {
   }
 
   checkWrite(offset: number, lengthBytes: number): void {
-    if (!this.writable) throw new PinfoldError('EACCES', `${this.label} is mapped for reading only`);
+    if (!this.writable)
+      throw new PinfoldError('EACCES', `${this.label} is mapped for reading only`);
     checkInside(this.label, this.lengthBytes, 'store', offset, lengthBytes);
   }
 

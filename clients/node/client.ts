@@ -3,7 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PinfoldError } from '../../daemon/protocol/errors.js';
-import { type FindingMessage, type Method, METHODS } from '../../daemon/protocol/methods.js';
+import { type FindingMessage, METHODS, type Method } from '../../daemon/protocol/methods.js';
 import { Disk } from './disk.js';
 import { Link } from './link.js';
 import type { CallOptions, Owner } from './owner.js';
@@ -93,7 +93,7 @@ export class Client extends EventEmitter<ClientEvents> implements Owner {
   /** Waits until the connection is up. @throws PinfoldError ENOTCONN after close(), ETIMEDOUT */
   async up(): Promise<Link> {
     if (this.#link !== null) return this.#link;
-    if (this.#closed !== null) throw this.#closed;
+    this.#checkOpen();
     if (this.#comingUp === null) throw new PinfoldError('ENOTCONN', 'the client is not connected');
     const tooLong = new AbortController();
     const timeout = sleep(this.#timeoutMs, null, { signal: tooLong.signal }).then(() => {
@@ -190,19 +190,17 @@ export class Client extends EventEmitter<ClientEvents> implements Owner {
     const giveUpAt = performance.now() + options.giveUpMs;
     for (let delayMs = options.delayMs; ; delayMs = Math.min(delayMs * 2, options.maxDelayMs)) {
       await sleep(delayMs);
-      if (this.#closed !== null) throw this.#closed;
       try {
+        this.#checkOpen();
         const link = await this.#open();
-        if (this.#closed !== null) {
-          await link.close();
-          throw this.#closed;
-        }
+        if (this.#isClosed()) await link.close();
+        this.#checkOpen();
         this.#link = link;
         this.#comingUp = null;
         this.emit('reconnect');
         return link;
       } catch (cause) {
-        if (this.#closed !== null) throw this.#closed;
+        this.#checkOpen();
         if (performance.now() < giveUpAt) continue;
         const error = new PinfoldError(
           'ENOTCONN',
@@ -214,5 +212,13 @@ export class Client extends EventEmitter<ClientEvents> implements Owner {
         throw error;
       }
     }
+  }
+
+  #isClosed(): boolean {
+    return this.#closed !== null;
+  }
+
+  #checkOpen(): void {
+    if (this.#closed !== null) throw this.#closed;
   }
 }

@@ -2,8 +2,8 @@
 
 import { FRAME } from '../../daemon/protocol/frame.js';
 import { METHODS } from '../../daemon/protocol/methods.js';
-import type { CallOptions, Owner } from './owner.js';
 import type { Link } from './link.js';
+import type { CallOptions, Owner } from './owner.js';
 import { discardRange, readInto, writeAll } from './transfer.js';
 
 export interface WriteOptions extends CallOptions {
@@ -42,10 +42,12 @@ export class Disk {
     return target;
   }
 
-  /** Like read(), into memory of the caller. */
-  async readInto(offset: number, target: Uint8Array, options: CallOptions = {}): Promise<void> {
-    if (this.client.link !== this.#link) await this.#reopen(options);
-    await readInto(this.#link, this.#handle, offset, target, options.signal);
+  /** Like read(), into memory of the caller. @returns bytes read: all that it holds */
+  readInto(offset: number, target: Uint8Array, options: CallOptions = {}): Promise<number> {
+    if (this.client.link === this.#link) {
+      return readInto(this.#link, this.#handle, offset, target, options.signal);
+    }
+    return this.#reopen(options).then(() => this.readInto(offset, target, options));
   }
 
   /** @throws PinfoldError ENOSPC outside the disk, EINVAL not in whole sectors; EIO, ENOSPC of the backing file */
@@ -58,7 +60,7 @@ export class Disk {
   /** Makes all writes that have returned durable. */
   async flush(options: CallOptions = {}): Promise<void> {
     if (this.client.link !== this.#link) await this.#reopen(options);
-    await this.#link.request(FRAME.FLUSH, this.#handle, 0, 0, { signal: options.signal });
+    await this.#link.request(FRAME.FLUSH, 0, this.#handle, 0, 0, null, null, options.signal);
   }
 
   /** The range reads as zeroes afterwards and takes no space. */

@@ -3,9 +3,9 @@
 import { PinfoldError } from '../../daemon/protocol/errors.js';
 import { FRAME } from '../../daemon/protocol/frame.js';
 import { METHODS, type Stat } from '../../daemon/protocol/methods.js';
-import type { CallOptions, Owner } from './owner.js';
 import type { WriteOptions } from './disk.js';
 import type { Link } from './link.js';
+import type { CallOptions, Owner } from './owner.js';
 import { discardRange, readInto, writeAll } from './transfer.js';
 
 /** Something that the daemon holds for as long as the connection lasts. */
@@ -71,7 +71,7 @@ export class File extends Held {
   }
 
   async fsync(options: CallOptions = {}): Promise<void> {
-    await this.link.request(FRAME.FLUSH, this.handle, 0, 0, { signal: options.signal });
+    await this.link.request(FRAME.FLUSH, 0, this.handle, 0, 0, null, null, options.signal);
   }
 
   async truncate(sizeBytes: number, options: CallOptions = {}): Promise<void> {
@@ -140,7 +140,7 @@ export class Mapping extends Held {
 
   /** Writes dirty pages back and waits for it (msync). */
   async sync(options: CallOptions = {}): Promise<void> {
-    await this.link.request(FRAME.FLUSH, this.handle, 0, 0, { signal: options.signal });
+    await this.link.request(FRAME.FLUSH, 0, this.handle, 0, 0, null, null, options.signal);
   }
 
   /** Pins the pages of a range for a device. @throws PinfoldError EFAULT, ENOMEM beyond the limit on pins */

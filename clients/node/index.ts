@@ -1,6 +1,11 @@
 // The Node client of Pinfold: connect to a daemon, use its disks, regions and volumes.
 
-export { AbortError, ERROR_CODES, type ErrorCode, PinfoldError } from '../../daemon/protocol/errors.js';
+export {
+  AbortError,
+  ERROR_CODES,
+  type ErrorCode,
+  PinfoldError,
+} from '../../daemon/protocol/errors.js';
 export type { DirectoryEntry, FindingMessage, Stat } from '../../daemon/protocol/methods.js';
 export {
   type Client,

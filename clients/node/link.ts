@@ -6,7 +6,13 @@
 import { connect, type Socket } from 'node:net';
 import { packControl, unpackControl } from '../../daemon/protocol/control.js';
 import { AbortError, PinfoldError } from '../../daemon/protocol/errors.js';
-import { CLIENT_TAKES, encodeFrame, FLAG, FRAME, UNVERSIONED } from '../../daemon/protocol/frame.js';
+import {
+  CLIENT_TAKES,
+  encodeFrame,
+  FLAG,
+  FRAME,
+  UNVERSIONED,
+} from '../../daemon/protocol/frame.js';
 import { FrameReader } from '../../daemon/protocol/frame-reader.js';
 import { FrameWriter } from '../../daemon/protocol/frame-writer.js';
 import {
@@ -35,28 +41,32 @@ export interface LinkEvents {
   down(error: PinfoldError): void;
 }
 
-interface Pending {
-  readonly type: number;
-  readonly flags: number;
-  readonly handle: number;
-  readonly offset: number;
-  readonly length: number;
-  readonly payload: Uint8Array | null;
-  /** Where the data of a READ goes. */
-  readonly target: Uint8Array | null;
-  readonly bytes: number;
-  readonly urgent: boolean;
-  readonly signal: AbortSignal | undefined;
-  readonly resolve: (reply: Reply) => void;
-  readonly reject: (error: Error) => void;
-  onAbort: (() => void) | null;
-  id: number;
-}
+/** A request on its way. */
+class Pending {
+  /** 0 while it waits for the window. */
+  id = 0;
+  onAbort: (() => void) | null = null;
 
-/** `length` bytes were read or written; `control` is the value of a control reply. */
-export interface Reply {
-  readonly length: number;
-  readonly control: unknown;
+  constructor(
+    readonly type: number,
+    readonly flags: number,
+    readonly handle: number,
+    readonly offset: number,
+    readonly length: number,
+    readonly payload: Uint8Array | null,
+    /** Where the data of a READ goes. */
+    readonly target: Uint8Array | null,
+    /** Gives something back. */
+    readonly urgent: boolean,
+    readonly signal: AbortSignal | undefined,
+    /** Bytes read or written, and the value of a control reply. */
+    readonly resolve: (length: number, control: unknown) => void,
+    readonly reject: (error: Error) => void,
+  ) {}
+
+  get bytes(): number {
+    return (this.payload ?? this.target)?.byteLength ?? 0;
+  }
 }
 
 export class Link {
@@ -67,7 +77,6 @@ export class Link {
   #waiting: Pending[] = [];
   #bytesInFlight = 0;
   #nextId = 1;
-  #scheduled = false;
   #failure: PinfoldError | null = null;
 
   private constructor(
@@ -141,33 +150,37 @@ export class Link {
     return this.#failure === null;
   }
 
-  /** Sends a data request. `target` takes the data of a READ, `payload` is that of a WRITE: leave it alone until the end. */
+  /**
+   * Sends a data request. `target` takes the data of a READ, `payload` is that of a WRITE: leave them alone until the end.
+   * @returns bytes read, or written
+   */
   request(
     type: number,
+    flags: number,
     handle: number,
     offset: number,
     length: number,
-    options: {
-      readonly flags?: number;
-      readonly payload?: Uint8Array;
-      readonly target?: Uint8Array;
-      readonly signal?: AbortSignal | undefined;
-    },
-  ): Promise<Reply> {
-    const { flags = 0, payload = null, target = null, signal } = options;
-    const bytes = payload?.byteLength ?? target?.byteLength ?? 0;
-    return this.#send(
-      type,
-      flags,
-      handle,
-      offset,
-      length,
-      payload,
-      target,
-      bytes,
-      false,
-      signal,
-    );
+    payload: Uint8Array | null,
+    target: Uint8Array | null,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#send(
+        new Pending(
+          type,
+          flags,
+          handle,
+          offset,
+          length,
+          payload,
+          target,
+          false,
+          signal,
+          resolve,
+          reject,
+        ),
+      );
+    });
   }
 
   /** Calls a method and checks its result. */
@@ -178,8 +191,11 @@ export class Link {
   ): Promise<Result> {
     const payload = packControl({ method: method.name, params });
     const urgent = GIVING_BACK.includes(method.name);
-    const reply = await this.#send(FRAME.CALL, 0, 0, 0, 0, payload, null, 0, urgent, signal);
-    const result = method.result.safeParse(reply.control);
+    const answer = await new Promise<unknown>((resolve, reject) => {
+      const done = (_length: number, control: unknown): void => resolve(control);
+      this.#send(new Pending(FRAME.CALL, 0, 0, 0, 0, payload, null, urgent, signal, done, reject));
+    });
+    const result = method.result.safeParse(answer);
     if (result.success) return result.data;
     throw new PinfoldError('EBADMSG', `the daemon's answer to ${method.name} is malformed`, {
       cause: result.error,
@@ -194,48 +210,23 @@ export class Link {
     if (!this.#socket.destroyed) await closed;
   }
 
-  #send(
-    type: number,
-    flags: number,
-    handle: number,
-    offset: number,
-    length: number,
-    payload: Uint8Array | null,
-    target: Uint8Array | null,
-    bytes: number,
-    urgent: boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<Reply> {
-    if (this.#failure !== null) return Promise.reject(this.#failure);
-    if (signal?.aborted === true) return Promise.reject(aborted(signal));
-    return new Promise((resolve, reject) => {
-      const pending: Pending = {
-        type,
-        flags,
-        handle,
-        offset,
-        length,
-        payload,
-        target,
-        bytes,
-        urgent,
-        signal,
-        resolve,
-        reject,
-        onAbort: null,
-        id: 0,
-      };
-      if (signal !== undefined) {
-        pending.onAbort = () => this.#abort(pending);
-        signal.addEventListener('abort', pending.onAbort, { once: true });
+  #send(pending: Pending): void {
+    const { signal } = pending;
+    if (this.#failure !== null) {
+      pending.reject(this.#failure);
+      return;
+    }
+    if (signal !== undefined) {
+      if (signal.aborted) {
+        pending.reject(aborted(signal));
+        return;
       }
-      if (this.#waiting.length === 0 || urgent) {
-        if (this.#hasRoom(pending)) this.#start(pending);
-        else this.#waiting.push(pending);
-      } else {
-        this.#waiting.push(pending);
-      }
-    });
+      pending.onAbort = () => this.#abort(pending);
+      signal.addEventListener('abort', pending.onAbort, { once: true });
+    }
+    const mayPass = pending.urgent || this.#waiting.length === 0;
+    if (mayPass && this.#hasRoom(pending)) this.#start(pending);
+    else this.#waiting.push(pending);
   }
 
   #hasRoom(pending: Pending): boolean {
@@ -259,24 +250,14 @@ export class Link {
     const payloadBytes = payload?.byteLength ?? 0;
     const place = this.#writer.append(type, flags, id, handle, offset, length, payloadBytes);
     if (payload !== null) place.set(payload);
-    this.#schedule();
-  }
-
-  /** All that is asked for in this turn goes out together. */
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    process.nextTick(() => {
-      this.#scheduled = false;
-      this.#writer.flush();
-    });
+    this.#writer.schedule(); // all that is asked for in this turn goes out together
   }
 
   #abort(pending: Pending): void {
     if (pending.id !== 0) {
       // The daemon's answer ends it: it alone knows whether the request was carried out.
       this.#writer.append(FRAME.CANCEL, 0, pending.id, 0, 0, 0, 0);
-      this.#schedule();
+      this.#writer.schedule(); // all that is asked for in this turn goes out together
       return;
     }
     this.#waiting = this.#waiting.filter((other) => other !== pending);
@@ -292,23 +273,25 @@ export class Link {
     if (header.type === FRAME.ERROR && header.requestId === 0) throw parseError(payload);
     const pending = this.#inFlight.get(header.requestId);
     if (pending === undefined) {
-      throw new PinfoldError('EPROTO', `a reply to request ${header.requestId}, which was not made`);
+      throw new PinfoldError(
+        'EPROTO',
+        `a reply to request ${header.requestId}, which was not made`,
+      );
     }
     this.#finish(pending);
     if (header.type === FRAME.ERROR) {
       const error = parseError(payload);
-      const wasAborted = error.code === 'EINTR' && pending.signal?.aborted === true;
-      pending.reject(
-        wasAborted ? new AbortError(bare(error), { cause: pending.signal?.reason }) : error,
-      );
+      const { signal } = pending;
+      const wasAborted = error.code === 'EINTR' && signal?.aborted === true;
+      pending.reject(wasAborted ? new AbortError(bare(error), { cause: signal.reason }) : error);
     } else if ((header.flags & FLAG.CONTROL) !== 0) {
-      pending.resolve({ length: header.length, control: unpackControl(payload) });
+      pending.resolve(header.length, unpackControl(payload));
     } else {
       if (payload.byteLength > (pending.target?.byteLength ?? 0)) {
         throw new PinfoldError('EPROTO', `a reply of ${payload.byteLength} bytes that is too long`);
       }
       pending.target?.set(payload);
-      pending.resolve({ length: header.length, control: null });
+      pending.resolve(header.length, null);
     }
   }
 
@@ -378,9 +361,13 @@ function asPinfoldError(error: unknown): PinfoldError {
 
 function connectError(path: string, cause: NodeJS.ErrnoException): PinfoldError {
   if (cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED') {
-    return new PinfoldError('ECONNREFUSED', `no daemon listens on ${path}: start \`pinfold serve\``, {
-      cause,
-    });
+    return new PinfoldError(
+      'ECONNREFUSED',
+      `no daemon listens on ${path}: start \`pinfold serve\``,
+      {
+        cause,
+      },
+    );
   }
   if (cause.code === 'EACCES') {
     return new PinfoldError('EACCES', `the socket ${path} belongs to another user`, { cause });

@@ -2,20 +2,19 @@
 
 import { packControl, unpackControl } from '../../daemon/protocol/control.js';
 import { PinfoldError } from '../../daemon/protocol/errors.js';
-import { encodeFrame, FRAME, UNVERSIONED } from '../../daemon/protocol/frame.js';
-import { CLIENT_TAKES } from '../../daemon/protocol/frame.js';
+import { CLIENT_TAKES, encodeFrame, FRAME, UNVERSIONED } from '../../daemon/protocol/frame.js';
 import { FrameReader } from '../../daemon/protocol/frame-reader.js';
 import { METHODS } from '../../daemon/protocol/methods.js';
 import {
   closeDescriptor,
   connectUnix,
-  mapMemory,
   type Memory,
+  mapMemory,
   receiveDescriptors,
   sendDescriptors,
 } from '../../native/index.js';
-import type { Owner } from './owner.js';
 import { type Link, parseError } from './link.js';
+import type { Owner } from './owner.js';
 
 const REPLY_BYTES_MAX = 4096;
 
@@ -69,8 +68,8 @@ export class Region {
 
   /** The memory as one buffer. @throws PinfoldError EFBIG if it is longer than one segment */
   get buffer(): SharedArrayBuffer {
-    const [first, second] = this.#memory.segments;
-    if (first !== undefined && second === undefined) return first;
+    const first = this.segments.at(0);
+    if (first !== undefined && this.segments.length === 1) return first;
     throw new PinfoldError(
       'EFBIG',
       `region ${this.name} has ${this.sizeBytes} bytes in segments of ${this.segmentBytes}: use .segments`,
@@ -92,8 +91,8 @@ async function receiveMemory(client: Owner, token: string): Promise<number> {
     const attach = encodeFrame(UNVERSIONED, FRAME.ATTACH, 0, packControl({ token }));
     sendDescriptors(socket, attach, [], client.timeoutMs);
     const { data, fds } = await receiveDescriptors(socket, REPLY_BYTES_MAX, client.timeoutMs);
-    const [fd, ...others] = fds;
-    for (const other of others) closeDescriptor(other);
+    const fd = fds.shift();
+    for (const other of fds) closeDescriptor(other);
     const reader = new FrameReader(CLIENT_TAKES);
     reader.feed(data);
     const complete = reader.next();

@@ -4,7 +4,21 @@ import { FLAG, FRAME } from '../../daemon/protocol/frame.js';
 import type { Link } from './link.js';
 
 /** Reads into `target`. @returns bytes read: fewer than it holds only at the end of a file */
-export async function readInto(
+export function readInto(
+  link: Link,
+  handle: number,
+  offset: number,
+  target: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const length = target.byteLength;
+  if (length > link.welcome.limits.dataBytes) {
+    return readInPieces(link, handle, offset, target, signal);
+  }
+  return link.request(FRAME.READ, 0, handle, offset, length, null, target, signal);
+}
+
+async function readInPieces(
   link: Link,
   handle: number,
   offset: number,
@@ -12,25 +26,14 @@ export async function readInto(
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const max = link.welcome.limits.dataBytes;
-  if (target.byteLength <= max) {
-    const options = { target, signal };
-    const reply = await link.request(FRAME.READ, handle, offset, target.byteLength, options);
-    return reply.length;
-  }
-  const reads: Promise<{ readonly length: number; readonly wanted: number }>[] = [];
+  const reads: Promise<number>[] = [];
   for (let done = 0; done < target.byteLength; done += max) {
-    const part = target.subarray(done, done + max);
-    const wanted = part.byteLength;
-    reads.push(
-      link
-        .request(FRAME.READ, handle, offset + done, wanted, { target: part, signal })
-        .then(({ length }) => ({ length, wanted })),
-    );
+    reads.push(readInto(link, handle, offset + done, target.subarray(done, done + max), signal));
   }
   let total = 0;
-  for (const { length, wanted } of await allOrError(reads)) {
+  for (const length of await allOrError(reads)) {
     total += length;
-    if (length < wanted) break;
+    if (length < max) break;
   }
   return total;
 }
@@ -49,7 +52,7 @@ export async function writeAll(
   const writes: Promise<unknown>[] = [];
   for (let done = 0; done === 0 || done < data.byteLength; done += max) {
     const payload = data.byteLength <= max ? data : data.subarray(done, done + max);
-    writes.push(link.request(FRAME.WRITE, handle, offset + done, 0, { flags, payload, signal }));
+    writes.push(link.request(FRAME.WRITE, flags, handle, offset + done, 0, payload, null, signal));
   }
   await allOrError(writes);
 }
@@ -65,7 +68,7 @@ export async function discardRange(
   const max = link.welcome.limits.discardBytes;
   for (let done = 0; done < lengthBytes; done += max) {
     const length = Math.min(max, lengthBytes - done);
-    await link.request(FRAME.DISCARD, handle, offset + done, length, { signal });
+    await link.request(FRAME.DISCARD, 0, handle, offset + done, length, null, null, signal);
   }
 }
 

@@ -6,9 +6,9 @@ import {
   METHODS,
   type Stat,
 } from '../../daemon/protocol/methods.js';
-import type { CallOptions, Owner } from './owner.js';
 import { File } from './file.js';
 import type { Link } from './link.js';
+import type { CallOptions, Owner } from './owner.js';
 
 export interface OpenOptions extends CallOptions {
   /** Make the file if it is missing. */
@@ -88,7 +88,11 @@ export class Volume {
 
   async mkdir(path: string, options: CallOptions & { readonly mode?: number } = {}): Promise<void> {
     const { link, handle } = await this.#at(options);
-    await link.call(METHODS.volumeMkdir, { handle, path, mode: options.mode ?? 0o755 }, options.signal);
+    await link.call(
+      METHODS.volumeMkdir,
+      { handle, path, mode: options.mode ?? 0o755 },
+      options.signal,
+    );
   }
 
   async unlink(path: string, options: CallOptions = {}): Promise<void> {
@@ -118,10 +122,7 @@ export class Volume {
   }
 
   /** `flush` cleans dirty pages now (WB_SYNC_NONE); `pause` and `resume` stop and start the flusher. */
-  async writeback(
-    action: 'flush' | 'pause' | 'resume',
-    options: CallOptions = {},
-  ): Promise<void> {
+  async writeback(action: 'flush' | 'pause' | 'resume', options: CallOptions = {}): Promise<void> {
     const { link, handle } = await this.#at(options);
     await link.call(METHODS.volumeWriteback, { handle, action }, options.signal);
   }

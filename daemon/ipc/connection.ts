@@ -50,7 +50,12 @@ export interface ConnectionHost {
   admit(connection: Connection, hello: Hello): Welcome;
   /** Sends the descriptor of a region over this connection's socket. */
   attach(connection: Connection, token: string): void;
-  call(connection: Connection, method: string, params: unknown, signal: AbortSignal): Promise<unknown>;
+  call(
+    connection: Connection,
+    method: string,
+    params: unknown,
+    signal: AbortSignal,
+  ): Promise<unknown>;
   /** The connection is over; its operations have been withdrawn and have ended. */
   closed(connection: Connection): void;
   /** A defect of ours. */
@@ -370,7 +375,10 @@ export class Connection {
     this.#run(requestId, 0, async (signal) => {
       const result = packControl(await this.host.call(this, method, params, signal));
       if (result.byteLength > CONTROL_REPLY_BYTES_MAX) {
-        throw new PinfoldError('EMSGSIZE', `the result of ${method} has ${result.byteLength} bytes`);
+        throw new PinfoldError(
+          'EMSGSIZE',
+          `the result of ${method} has ${result.byteLength} bytes`,
+        );
       }
       this.outbox.appendPayload(FRAME.REPLY, FLAG.CONTROL, requestId, 0, result);
     });
@@ -402,7 +410,8 @@ export class Connection {
 
   #target(handle: number): Target {
     const opened = this.handles.get(handle);
-    if (opened.target === null) throw unsupported(opened.label, 'read, written, flushed or discarded');
+    if (opened.target === null)
+      throw unsupported(opened.label, 'read, written, flushed or discarded');
     return opened.target;
   }
 

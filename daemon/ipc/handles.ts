@@ -32,7 +32,12 @@ const LIMITED_BY = {
 } as const satisfies Record<HandleKind, keyof Limits>;
 
 /** Errors of Linux for too many of them. */
-const TOO_MANY = { devices: 'EMFILE', files: 'EMFILE', mappings: 'ENOMEM', pins: 'ENOMEM' } as const;
+const TOO_MANY = {
+  devices: 'EMFILE',
+  files: 'EMFILE',
+  mappings: 'ENOMEM',
+  pins: 'ENOMEM',
+} as const;
 
 /** What is closed first, so that nothing is closed under something that uses it. */
 const CLOSING_ORDER: readonly HandleKind[] = ['pin', 'mapping', 'file', 'volume', 'region', 'disk'];

@@ -8,7 +8,6 @@ import type { Logger } from 'pino';
 import { dup, peerCredentials, sendDescriptors } from '../../native/index.js';
 import { type Caller, Calls } from '../calls.js';
 import { type Counters, createCounters } from '../counters.js';
-import type { EventMessage, Hello, Welcome } from '../protocol/methods.js';
 import { packControl } from '../protocol/control.js';
 import { PinfoldError } from '../protocol/errors.js';
 import { encodeFrame, FLAG, FRAME, UNVERSIONED } from '../protocol/frame.js';
@@ -20,10 +19,11 @@ import {
   type Limits,
   PROTOCOL_VERSION_MAX,
 } from '../protocol/limits.js';
+import type { EventMessage, Hello, Welcome } from '../protocol/methods.js';
 import type { Region } from '../region.js';
 import type { Served } from '../served.js';
 import { Connection, type ConnectionHost } from './connection.js';
-import { Handles, HandleSpace } from './handles.js';
+import { HandleSpace, Handles } from './handles.js';
 
 /** How long requests may take to end by themselves when the daemon stops, and after being withdrawn. */
 const DRAIN_GRACE_MS = 2000;
@@ -85,7 +85,9 @@ export class Server implements ConnectionHost {
       this.#net.listen(path, () => {
         this.#net.off('error', reject);
         // EMFILE and the like: that client is lost, the others go on.
-        this.#net.on('error', (error) => this.log.error({ err: error }, 'cannot accept a connection'));
+        this.#net.on('error', (error) =>
+          this.log.error({ err: error }, 'cannot accept a connection'),
+        );
         resolve();
       });
       // Bound by now. Whoever comes in between is turned away by its credentials.
@@ -165,7 +167,10 @@ export class Server implements ConnectionHost {
       else if (clientId === caller.id) held++;
     }
     if (held >= ATTACH_TOKENS_MAX) {
-      throw new PinfoldError('EAGAIN', `${held} regions are being attached: finish with some first`);
+      throw new PinfoldError(
+        'EAGAIN',
+        `${held} regions are being attached: finish with some first`,
+      );
     }
     const token = randomBytes(16).toString('hex');
     const expires = now + ATTACH_TOKEN_TIMEOUT_MS;
@@ -213,7 +218,14 @@ export class Server implements ConnectionHost {
     this.counters.mappingsReleased += mappings;
     this.counters.pinsReleased += pins;
     this.log.warn(
-      { client: connection.id, name: connection.name, pid: connection.peer.pid, files, mappings, pins },
+      {
+        client: connection.id,
+        name: connection.name,
+        pid: connection.peer.pid,
+        files,
+        mappings,
+        pins,
+      },
       'client went away; released what it had open',
     );
   }
@@ -251,6 +263,7 @@ export class Server implements ConnectionHost {
 /** The descriptor of an accepted socket, which Node keeps to itself. */
 function descriptorOf(socket: Socket): number {
   const handle: unknown = Reflect.get(socket, '_handle');
-  const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : -1;
+  const fd: unknown =
+    typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : -1;
   return typeof fd === 'number' ? fd : -1;
 }

@@ -19,7 +19,8 @@ export const nameSchema = z
   .string()
   .max(NAME_BYTES_MAX)
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, {
-    error: 'expected letters, digits, dots, dashes and underscores, beginning with a letter or digit',
+    error:
+      'expected letters, digits, dots, dashes and underscores, beginning with a letter or digit',
   });
 const path = z
   .string()
