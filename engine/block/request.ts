@@ -45,6 +45,11 @@ export const BLOCK_ERRORS = {
   outside: 22,
 } as const;
 
+/** The number for an errno name that describeBlockError() gave. */
+export function numberOfErrno(code: ErrnoCode): number {
+  return code === 'ENOSPC' ? BLOCK_ERRORS.ENOSPC : BLOCK_ERRORS.EIO;
+}
+
 /** The errno name and the sentence for a number of BLOCK_ERRORS. */
 export function describeBlockError(error: number): readonly [ErrnoCode, string] {
   switch (error) {

@@ -1,18 +1,23 @@
 // The shared words of a volume's buffer cache and journal, as one thread sees them.
 //
-//   +------+-----------+-----------------+------------+--------------+-------------+------------+
-//   | head | hash      | buffers         | mutexes    | txn starts   | frozen      | bounce     |
-//   |      | (block)   | BUFFER_WORDS ea | one each   | by tid       | frames      | frames     |
-//   +------+-----------+-----------------+------------+--------------+-------------+------------+
-//    <---------- bufferCacheWords(config) ----------->|<-------- journalWords(config) -> (in both)
+//   +------+-----------+-----------------+------------+---------------+------------------------+
+//   | head | hash      | buffers         | mutexes    | frames for    | frames for a           |
+//   |      | (block)   | BUFFER_WORDS ea | one each   | writes home   | transaction on its way |
+//   +------+-----------+-----------------+------------+---------------+------------------------+
+//    <------------- bufferCacheWords(config) ------------------------> <- journalWords(config) ->
 //
 // One spinlock (class `buffer_state`) covers all of it but the contents of blocks, which the mutex
-// of their buffer covers. It is held for tens of nanoseconds and never across a pause of its holder.
+// of their buffer covers. It is held for tens of nanoseconds, and its holder never pauses.
 
 import type { BlockQueue } from '../block/queue.js';
 import type { Machine } from '../machine.js';
 import { InvariantError } from '../sched/errors.js';
 import type { Locks } from '../sched/lock.js';
+import { lockClass } from '../sched/lockdep.js';
+import { tagsPerBlock } from './journal-format.js';
+
+/** Fewer buffers than this make no cache. */
+const BUFFERS_MIN = 16;
 
 /** What of a volume decides how large its cache and journal are. */
 export interface MetadataConfig {
@@ -30,8 +35,8 @@ export interface MetadataStore {
   readonly meta: Metadata;
 }
 
-/** Buffers written home in one round: as many frames are kept for their copies. */
-export const BOUNCE_FRAMES = 64;
+/** Buffers written home in one round, at most: as many frames are kept for their copies. */
+const BOUNCE_FRAMES_MAX = 64;
 
 /** Words at the head. */
 export const META = {
@@ -42,38 +47,41 @@ export const META = {
   commitMutex: 2,
   checkpointMutex: 3,
   writeMutex: 4,
-  /** Errno number that stopped the journal (BLOCK_ERRORS), or 0. */
+  /** Number of BLOCK_ERRORS that stopped the journal, or 0. */
   aborted: 5,
-  /** The running transaction: its tid (0: none), is it closed to new handles, its open handles. */
-  runningTid: 6,
-  runningLocked: 7,
-  runningHandles: 8,
-  /** Blocks promised to the running transaction: those in it and those its handles may still add. */
-  runningCredits: 9,
+  /** Tid of the running transaction, or if there is none of the next one. Read without the lock. */
+  currentTid: 6,
+  /** RUNNING: is there a running transaction, may handles join it? Its open handles. */
+  running: 7,
+  handles: 8,
+  /** Blocks promised to the running transaction: those in it, and those its handles may still add. */
+  credits: 9,
   /** First buffer (number + 1) of the running transaction, and how many it has. */
-  runningHead: 10,
-  runningCount: 11,
-  /** The transaction being written (0: none), the last one that is durable, the next to start. */
+  transactionHead: 10,
+  transactionCount: 11,
+  /** The transaction being written, or 0. */
   committingTid: 12,
+  /** The last durable transaction. Read without the lock. */
   committedTid: 13,
-  nextTid: 14,
-  /** Where the next transaction starts in the journal, where the oldest needed one does, and its tid. */
-  logHead: 15,
-  logTail: 16,
-  tailTid: 17,
-  /** Told apart from journals that were on this disk before. */
-  generation: 18,
-  /** Counters that sleepers watch: the running transaction changed; a handle was stopped. */
-  runningBell: 19,
-  handlesBell: 20,
-  /** Statistics. */
-  commits: 21,
-  checkpoints: 22,
-  reads: 23,
-  writes: 24,
-  /** Dirty buffers of a volume without a journal. */
+  /** Where in the journal the next transaction starts, and the oldest one that is still needed; its tid. */
+  logHead: 14,
+  logTail: 15,
+  tailTid: 16,
+  /** Tells this journal from others that were on the disk before. */
+  generation: 17,
+  /** Counters that sleepers watch: handles may start again; the last handle was stopped. */
+  runningBell: 18,
+  handlesBell: 19,
+  /** Statistics: commits, moves of the tail, buffers read, buffers written home. */
+  commits: 20,
+  checkpoints: 21,
+  reads: 22,
+  writes: 23,
   words: 32,
 } as const;
+
+/** META.running. */
+export const RUNNING = { none: 0, open: 1, locked: 2 } as const;
 
 /** Words of a buffer. */
 export const BUFFER = {
@@ -92,6 +100,8 @@ export const BUFFER = {
   frozenTid: 7,
   /** The last durable transaction whose copy has not reached its home block, or 0. */
   logTid: 8,
+  /** Where in the journal that transaction starts. */
+  logStart: 9,
   words: 12,
 } as const;
 
@@ -110,15 +120,16 @@ export const BH = {
   forgotten: 1 << 5,
 } as const;
 
-/** Words of the hash, head and buffers. */
+/** Words of head, hash and buffers. */
 export function bufferCacheWords(config: MetadataConfig): number {
-  return META.words + hashSize(config) + config.buffers * (BUFFER.words + 1) + BOUNCE_FRAMES;
+  const bounce = Math.min(BOUNCE_FRAMES_MAX, config.buffers);
+  return META.words + hashSize(config) + config.buffers * (BUFFER.words + 1) + bounce;
 }
 
 /** Words that the journal adds; 0 without one. */
 export function journalWords(config: MetadataConfig): number {
   if (config.journalBlocks === 0) return 0;
-  return config.journalBlocks + config.journalBlocks;
+  return config.journalBlocks;
 }
 
 /** All shared words of a volume's metadata. */
@@ -135,10 +146,9 @@ export class Metadata {
   readonly head: Int32Array;
   readonly hash: Int32Array;
   readonly buffer: Int32Array;
+  /** Frames for the copies of buffers on their way home. Under writeMutex. */
   readonly bounce: Int32Array;
-  /** By tid modulo its length: the journal block where that transaction starts. */
-  readonly transactionStart: Int32Array;
-  /** Frames for a transaction on its way to the journal. */
+  /** Frames for a transaction on its way to the journal (under commitMutex); the last is the journal superblock's. */
   readonly logFrames: Int32Array;
 
   readonly lock: Locks;
@@ -146,11 +156,21 @@ export class Metadata {
   readonly commitMutex: Locks;
   readonly checkpointMutex: Locks;
   readonly writeMutex: Locks;
+  /** Class of the pseudo lock that an open handle is (Linux: jbd2_handle). */
+  readonly handleClass: number = lockClass('journal');
+
+  /** What the one who writes buffers home works with (under writeMutex), and the one who commits. */
+  readonly chosen: Int32Array;
+  readonly entries: Int32Array;
 
   readonly buffers: number;
   readonly journal: boolean;
-  /** Blocks that one transaction may hold: a quarter of the journal, and of the buffers. */
+  /** Blocks that one transaction may hold, so that it takes at most a quarter of journal and buffers. */
   readonly transactionBlocks: number;
+  /** Blocks of the journal that one transaction takes at most. */
+  readonly logBlocksMax: number;
+  /** Blocks of the journal that hold transactions: all but its superblock. */
+  readonly logBlocks: number;
 
   /** @param words metadataWords(config) words, zero when the volume is mounted */
   constructor(
@@ -158,9 +178,9 @@ export class Metadata {
     words: Int32Array,
     readonly config: MetadataConfig,
   ) {
-    if (words.length < metadataWords(config) || config.buffers < 16) {
+    if (words.length < metadataWords(config) || config.buffers < BUFFERS_MIN) {
       throw new InvariantError(
-        `${words.length} words for ${config.buffers} buffers: ${metadataWords(config)} and at least 16 buffers are needed`,
+        `${String(words.length)} words for ${String(config.buffers)} buffers: ${String(metadataWords(config))} words and at least ${String(BUFFERS_MIN)} buffers are needed`,
       );
     }
     let at = 0;
@@ -168,21 +188,25 @@ export class Metadata {
       at += count;
       return words.subarray(at - count, at);
     };
+    const pageWords = m.geometry.pageBytes >>> 2;
     this.buffers = config.buffers;
     this.journal = config.journalBlocks > 0;
+    this.logBlocks = Math.max(0, config.journalBlocks - 1);
+    this.transactionBlocks = transactionBlocks(pageWords, config);
+    this.logBlocksMax = this.logBlocks >>> 2;
     this.head = take(META.words);
     this.hash = take(hashSize(config));
     this.buffer = take(config.buffers * BUFFER.words);
     this.mutex = m.locks('buffer', take(config.buffers));
-    this.bounce = take(BOUNCE_FRAMES);
-    this.transactionStart = take(config.journalBlocks);
-    this.logFrames = take(config.journalBlocks);
+    this.bounce = take(Math.min(BOUNCE_FRAMES_MAX, config.buffers));
+    this.logFrames = take(this.journal ? this.logBlocksMax + 1 : 0);
+    this.chosen = new Int32Array(this.bounce.length * 3);
+    this.entries = new Int32Array(this.transactionBlocks * 2);
     const single = (index: number): Int32Array => this.head.subarray(index, index + 1);
     this.lock = m.locks('buffer_state', single(META.lock));
     this.commitMutex = m.locks('journal_commit', single(META.commitMutex));
     this.checkpointMutex = m.locks('journal_checkpoint', single(META.checkpointMutex));
     this.writeMutex = m.locks('buffer_write', single(META.writeMutex));
-    this.transactionBlocks = transactionBlocks(m.geometry.pageBytes >>> 2, config);
   }
 
   /** The index in `buffer` of a field of buffer `b`. */
@@ -191,20 +215,11 @@ export class Metadata {
   }
 }
 
-/** How many blocks a transaction may hold so that it takes at most a quarter of the journal. */
+/** Blocks of a transaction, and of the journal one that holds them: a descriptor per `tags`, one block of revokes, one commit block. */
 function transactionBlocks(pageWords: number, config: MetadataConfig): number {
   if (config.journalBlocks === 0) return 0;
   const quarter = (config.journalBlocks - 1) >>> 2;
   const tags = tagsPerBlock(pageWords);
-  // Per `tags` blocks one descriptor; one more for revokes, one for the commit block.
   const blocks = Math.floor(((quarter - 2) * tags) / (tags + 1));
   return Math.max(0, Math.min(blocks, config.buffers >>> 2));
-}
-
-/** Words of a journal block before its tags or revoked blocks. */
-export const LOG_HEADER_WORDS = 6;
-
-/** Tags (two words each) in a descriptor block. */
-export function tagsPerBlock(pageWords: number): number {
-  return (pageWords - LOG_HEADER_WORDS) >>> 1;
 }

@@ -209,7 +209,7 @@ test('when kblockd dies the machine panics and waiters get EIO', async (t) => {
   );
   t.true(machine.m.panicked);
   const failure = await t.throwsAsync(server.stop());
-  t.regex(String(failure?.cause), /spinlock recursion by kblockd/);
+  t.regex(String(failure.cause), /spinlock recursion by kblockd/);
   disk.close();
 });
 
