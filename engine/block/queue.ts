@@ -41,12 +41,20 @@ export class BlockQueue {
     this.ring.init(depth);
   }
 
-  /** Enters a request, waiting for a free slot. The ticket must be given to wait(), once. */
+  /**
+   * Enters a request, waiting for a free slot. The ticket must be given to wait(), once. A task with
+   * several requests in flight uses a Flight (flight.ts), lest it wait for slots that it holds itself.
+   */
   *submit(task: Task, request: BlockRequest): Op<number> {
+    return yield* this.trySubmit(task, request, true);
+  }
+
+  /** submit(), but if no slot is free and `mayWait` is false returns -1. */
+  *trySubmit(task: Task, request: BlockRequest, mayWait: boolean): Op<number> {
     mightSleep(task);
     checkRequest(request);
-    const ticket = yield* this.ring.enter(task, request);
-    if (this.inline !== null) {
+    const ticket = yield* this.ring.enter(task, request, mayWait);
+    if (this.inline !== null && ticket >= 0) {
       const scratch = this.scratches.pop() ?? new ServeScratch();
       yield* serveOnce(task, this.ring, this.inline, scratch);
       this.scratches.push(scratch);

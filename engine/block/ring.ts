@@ -108,10 +108,11 @@ export class RequestRing {
     return RING.words + slot * SLOT.words + field;
   }
 
-  /** Enters a request, waiting for a free slot. Returns the ticket for collect(). */
-  *enter(task: Task, request: BlockRequest): Op<number> {
+  /** Enters a request. Returns the ticket for collect(); -1 if no slot is free and it may not wait. */
+  *enter(task: Task, request: BlockRequest, mayWait: boolean): Op<number> {
     const { words } = this;
-    const slot = yield* this.takeFree(task);
+    const slot = yield* this.takeFree(task, mayWait);
+    if (slot < 0) return -1;
     const base = this.at(slot, 0);
     write(words, base + SLOT.op, SLOT_OP[request.op]);
     write(words, base + SLOT.block, request.block);
@@ -204,7 +205,7 @@ export class RequestRing {
     add(this.words, field, amount);
   }
 
-  private *takeFree(task: Task): Op<number> {
+  private *takeFree(task: Task, mayWait: boolean): Op<number> {
     const { words } = this;
     for (;;) {
       yield* spinLock(task, this.lock, 0);
@@ -213,7 +214,7 @@ export class RequestRing {
       if (head !== 0) write(words, RING.freeHead, read(words, this.at(head - 1, SLOT.next)));
       if (lab?.point()) yield STEP;
       spinUnlock(task, this.lock, 0);
-      if (head !== 0) return head - 1;
+      if (head !== 0 || !mayWait) return head - 1;
       yield sleepOn(task, words, RING.freeBell, seen);
     }
   }

@@ -4,9 +4,9 @@
 // A task that holds one buffer's mutex may need another buffer to be evicted, and comes here; so
 // whoever holds writeMutex only tries the mutexes of buffers.
 
+import { Flight } from '../block/flight.js';
 import { FLUSH } from '../block/request.js';
 import { add, read, write } from '../memory/word.js';
-import { Errno } from '../sched/errors.js';
 import { mutexLock, mutexUnlock, spinLock, spinUnlock, tryMutexLock } from '../sched/lock.js';
 import { mightSleep, type Op, type Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -150,51 +150,41 @@ function* copyChosen(task: Task, v: MetadataStore, count: number): Op<number> {
   return kept;
 }
 
-/** Writes `count` copies to their blocks, neighbours in one request, all requests in flight at once. */
+/** Writes `count` copies to their blocks, neighbours in one request, many requests in flight at once. */
 function* sendCopies(task: Task, v: MetadataStore, count: number): Op<void> {
   const { chosen, bounce } = v.meta;
-  const tickets: number[] = [];
-  const ends: number[] = [];
-  let failure: Errno | null = null;
-  const failed = new Uint8Array(count);
+  const flight = new Flight(v.queue);
   for (let i = 0; i < count; ) {
     const block = chosen[i * CHOSEN.words + CHOSEN.block];
     let end = i + 1;
     while (end < count && chosen[end * CHOSEN.words + CHOSEN.block] === block + end - i) end++;
     const frames = bounce.subarray(i, end);
-    tickets.push(
-      yield* v.queue.submit(task, { op: 'write', block, frames, count: end - i, fua: false }),
-    );
-    ends.push(end);
+    yield* flight.submit(task, { op: 'write', block, frames, count: end - i, fua: false });
     i = end;
   }
-  for (let i = 0, start = 0; i < tickets.length; start = ends[i++]) {
-    try {
-      yield* v.queue.wait(task, tickets[i]);
-    } catch (error) {
-      if (!(error instanceof Errno)) throw error;
-      failure ??= error;
-      failed.fill(1, start, ends[i]);
-    }
+  let arrived = false;
+  try {
+    yield* flight.finish(task);
+    arrived = true;
+  } finally {
+    yield* settle(task, v, count, arrived);
   }
-  yield* settle(task, v, count, failed);
   if (lab?.point()) yield STEP;
   add(v.meta.head, META.writes, count);
-  if (failure !== null) throw failure;
 }
 
-/** The copies have arrived (or failed): the buffers are clean, unless they changed meanwhile. */
-function* settle(task: Task, v: MetadataStore, count: number, failed: Uint8Array): Op<void> {
+/** The copies have arrived (or some have not): the buffers are clean, unless they changed meanwhile. */
+function* settle(task: Task, v: MetadataStore, count: number, arrived: boolean): Op<void> {
   const { buffer, chosen, lock, journal } = v.meta;
   yield* spinLock(task, lock, 0);
   for (let i = 0; i < count; i++) {
     const base = v.meta.at(chosen[i * CHOSEN.words + CHOSEN.buffer], 0);
     const flags = read(buffer, base + BUFFER.flags) & ~BH.writing;
-    const again = failed[i] === 1 && !journal ? BH.dirty : 0;
+    const again = arrived || journal ? 0 : BH.dirty;
     write(buffer, base + BUFFER.flags, flags | again);
     write(buffer, base + BUFFER.refs, read(buffer, base + BUFFER.refs) - 1);
     const sameLog = read(buffer, base + BUFFER.logTid) === chosen[i * CHOSEN.words + CHOSEN.tid];
-    if (failed[i] === 0 && sameLog) write(buffer, base + BUFFER.logTid, 0);
+    if (arrived && sameLog) write(buffer, base + BUFFER.logTid, 0);
   }
   if (lab?.point()) yield STEP;
   spinUnlock(task, lock, 0);

@@ -6,6 +6,7 @@
 //
 // The task that needs a commit executes it; all others that wait share it.
 
+import { Flight } from '../block/flight.js';
 import { FLUSH, numberOfErrno, REQUEST_PAGES_MAX } from '../block/request.js';
 import { add, load, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
@@ -145,32 +146,16 @@ function* writeLog(task: Task, v: MetadataStore, image: LogImage): Op<void> {
   const { logBlocks } = v.meta;
   const { journalStart } = v.meta.config;
   const last = image.blocks - 1;
-  const tickets: number[] = [];
+  const flight = new Flight(v.queue);
   for (let done = 0; done < last; ) {
     const at = logAfter(image.start, done, logBlocks);
     const count = Math.min(last - done, REQUEST_PAGES_MAX, logBlocks - at + 1);
     const frames = image.frames.subarray(done, done + count);
-    tickets.push(
-      yield* v.queue.submit(task, {
-        op: 'write',
-        block: journalStart + at,
-        frames,
-        count,
-        fua: false,
-      }),
-    );
+    const block = journalStart + at;
+    yield* flight.submit(task, { op: 'write', block, frames, count, fua: false });
     done += count;
   }
-  let failure: Errno | null = null;
-  for (const ticket of tickets) {
-    try {
-      yield* v.queue.wait(task, ticket);
-    } catch (error) {
-      if (!(error instanceof Errno)) throw error;
-      failure ??= error;
-    }
-  }
-  if (failure !== null) throw failure;
+  yield* flight.finish(task);
   yield* v.queue.transfer(task, FLUSH);
   yield* v.queue.transfer(task, {
     op: 'write',

@@ -37,7 +37,9 @@ export class RecordingQueue extends BlockQueue {
     this.init(DEPTH);
   }
 
-  override *submit(task: Task, request: BlockRequest): Op<number> {
+  override *trySubmit(task: Task, request: BlockRequest, mayWait: boolean): Op<number> {
+    const ticket = yield* super.trySubmit(task, request, mayWait);
+    if (ticket < 0) return ticket;
     const { op, block, count, frames, fua } = request;
     if (op === 'flush') this.events.push({ kind: 'flush' });
     if (op === 'write') {
@@ -50,7 +52,7 @@ export class RecordingQueue extends BlockQueue {
         if (!this.byTest && this.dataBlocks.has(block + i)) this.trespasses.push(block + i);
       }
     }
-    return yield* super.submit(task, request);
+    return ticket;
   }
 }
 
