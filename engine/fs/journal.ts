@@ -215,8 +215,9 @@ function enterTransaction(v: MetadataStore, handle: Handle, b: number): void {
   const tid = read(buffer, base + BUFFER.tid);
   if (tid === handle.tid && tid !== 0) return;
   if (tid !== 0 || handle.tid === 0 || handle.credits <= 0) {
+    const owner = `buffer ${String(b)} of transaction ${String(tid)}`;
     throw new InvariantError(
-      `buffer ${String(b)} of transaction ${String(tid)} is changed in a handle of transaction ${String(handle.tid)} with ${String(handle.credits)} credits left`,
+      `${owner} is changed in a handle of ${String(handle.tid)} with ${String(handle.credits)} credits left`,
     );
   }
   handle.credits--;

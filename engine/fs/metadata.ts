@@ -179,8 +179,9 @@ export class Metadata {
     readonly config: MetadataConfig,
   ) {
     if (words.length < metadataWords(config) || config.buffers < BUFFERS_MIN) {
+      const needed = `${String(metadataWords(config))} words, at least ${String(BUFFERS_MIN)} buffers`;
       throw new InvariantError(
-        `${String(words.length)} words for ${String(config.buffers)} buffers: ${String(metadataWords(config))} words and at least ${String(BUFFERS_MIN)} buffers are needed`,
+        `${String(words.length)} words for ${String(config.buffers)} buffers: needed are ${needed}`,
       );
     }
     let at = 0;

@@ -36,9 +36,10 @@ export function formatJournal(words: Int32Array, journalBlocks: number, generati
 export function* openMetadata(task: Task, v: MetadataStore): Op<Recovery> {
   const { meta } = v;
   if (meta.journal && meta.transactionBlocks < TRANSACTION_BLOCKS_MIN) {
+    const sizes = `${String(meta.config.journalBlocks)} blocks of journal, ${String(meta.buffers)} buffers`;
     throw new Errno(
       'EINVAL',
-      `a journal of ${String(meta.config.journalBlocks)} blocks with ${String(meta.buffers)} buffers is too small: mount with more buffers, or make a larger journal`,
+      `${sizes}: too few; mount with more buffers, or make a larger journal`,
     );
   }
   for (const words of [meta.head, meta.hash, meta.buffer, meta.mutex.words]) words.fill(0);

@@ -183,7 +183,9 @@ function recoverImage(image: Int32Array, writesLeft = Number.POSITIVE_INFINITY):
     },
   };
   try {
-    recoverJournal(io, { journalStart: JOURNAL_START, journalBlocks: JOURNAL_BLOCKS }).next();
+    const place = { journalStart: JOURNAL_START, journalBlocks: JOURNAL_BLOCKS };
+    const result = recoverJournal(io, place).next();
+    if (result.done !== true) throw new InvariantError('recovery in memory waits for nobody');
     return true;
   } catch (error) {
     if (error instanceof RangeError) return false;
