@@ -2,6 +2,7 @@
 
 import type { Machine } from '../machine.js';
 import { cas, load, store } from '../memory/word.js';
+import { Errno, InvariantError } from '../sched/errors.js';
 import { downRead, upRead } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -24,6 +25,7 @@ export function* storeUser(
   data: Uint8Array,
 ): Op<void> {
   const { pte, tlb } = m.state;
+  checkRange(m, mm, vpn, offsetBytes, data.byteLength);
   const at = pteIndex(m, mm, vpn);
   for (;;) {
     const entry = yield* translate(task, m, at, PTE.present | PTE.write);
@@ -58,6 +60,7 @@ export function* loadUser(
   offsetBytes: number,
   target: Uint8Array,
 ): Op<void> {
+  checkRange(m, mm, vpn, offsetBytes, target.byteLength);
   const at = pteIndex(m, mm, vpn);
   for (;;) {
     const entry = yield* translate(task, m, at, PTE.present);
@@ -69,6 +72,26 @@ export function* loadUser(
     if (lab?.point()) yield STEP;
     store(m.state.tlb, task.cpu, 0);
     return;
+  }
+}
+
+/** Page tables lie side by side: what is no page of this address space is one of another. */
+function checkRange(
+  m: Machine,
+  mm: number,
+  vpn: number,
+  offsetBytes: number,
+  lengthBytes: number,
+): void {
+  const { mmPages, pageBytes } = m.geometry;
+  if (!(vpn >= 0 && vpn < mmPages)) {
+    throw new Errno(
+      'EFAULT',
+      `page ${String(vpn)} lies outside of address space ${String(mm)} (${String(mmPages)} pages)`,
+    );
+  }
+  if (!(offsetBytes >= 0 && offsetBytes + lengthBytes <= pageBytes)) {
+    throw new InvariantError(`an access of ${String(lengthBytes)} bytes crosses a page border`);
   }
 }
 

@@ -4,7 +4,7 @@ import type { Machine } from '../machine.js';
 import { GLOBAL } from '../memory/layout.js';
 import { cas, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
-import { downWrite, spinLock, spinUnlock, upWrite } from '../sched/lock.js';
+import { downRead, downWrite, spinLock, spinUnlock, upRead, upWrite } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { zapRange } from './rmap.js';
@@ -18,6 +18,43 @@ export function createMm(m: Machine): number {
     if (cas(m.state.mmUsers, mm, 0, 1) === 0) return mm;
   }
   throw new Errno('ENOMEM', `all ${String(m.geometry.mms)} address spaces are in use`);
+}
+
+/** Gives an address space back, in which nothing is mapped any more. */
+export function* freeMm(m: Machine, mm: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  store(m.state.mmUsers, mm, 0);
+}
+
+/**
+ * Where the VMAs start that lie in the range.
+ * @throws Errno EINVAL if one of them reaches beyond it: mappings are unmapped as a whole
+ */
+export function* mappingsIn(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  pages: number,
+): Op<number[]> {
+  const s = m.state;
+  const starts: number[] = [];
+  let cut = -1;
+  yield* downRead(task, m.mmapLock, mm);
+  for (let vma = read(s.mmMmap, mm); vma !== 0; vma = read(s.vmaNextInMm, vma - 1)) {
+    const start = read(s.vmaStart, vma - 1);
+    const end = start + read(s.vmaPages, vma - 1);
+    if (end <= vpn || start >= vpn + pages) continue;
+    if (start < vpn || end > vpn + pages) cut = start;
+    starts.push(start);
+  }
+  if (lab?.point()) yield STEP;
+  upRead(task, m.mmapLock, mm);
+  if (cut < 0) return starts;
+  throw new Errno(
+    'EINVAL',
+    `the mapping from page ${String(cut)} on reaches beyond the range: unmap it as a whole`,
+  );
 }
 
 /** The VMA that covers `vpn`, or -1. Caller holds mmap_lock. */
@@ -50,12 +87,10 @@ export interface MapRequest {
  */
 export function* mmap(task: Task, m: Machine, mm: number, request: MapRequest): Op<number> {
   const s = m.state;
-  if (request.pages <= 0 || request.pages > m.geometry.mmPages) {
-    throw new Errno(
-      'EINVAL',
-      `mapping of ${String(request.pages)} pages; at most ${String(m.geometry.mmPages)}`,
-    );
+  if (!(request.pages > 0)) {
+    throw new Errno('EINVAL', `a mapping of ${String(request.pages)} pages: it has at least one`);
   }
+  if (request.pages > m.geometry.mmPages) throw noRoom(m, mm, request.pages);
   const vma = yield* takeVma(task, m, mm);
   yield* downWrite(task, m.mmapLock, mm);
   const vpn = request.vpn >= 0 ? request.vpn : findGap(m, mm, request.pages);
@@ -82,12 +117,17 @@ export function* mmap(task: Task, m: Machine, mm: number, request: MapRequest): 
   if (!fits) {
     if (lab?.point()) yield STEP;
     store(s.vmaMm, vma, 0);
-    throw new Errno(
-      'ENOMEM',
-      `no room for ${String(request.pages)} pages in address space ${String(mm)}`,
-    );
+    throw noRoom(m, mm, request.pages);
   }
   return vpn;
+}
+
+function noRoom(m: Machine, mm: number, pages: number): Errno {
+  const size = String(m.geometry.mmPages);
+  return new Errno(
+    'ENOMEM',
+    `no room for ${String(pages)} pages in address space ${String(mm)} (${size} pages): unmap something first`,
+  );
 }
 
 /**
