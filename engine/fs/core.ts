@@ -3,11 +3,12 @@
 
 import type { Machine } from '../machine.js';
 import { INODE_PRIVATE_WORDS } from '../memory/layout.js';
-import { read, write } from '../memory/word.js';
+import { load, read, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import type { Locks } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
+import type { WriteBatch } from './batch.js';
 import {
   bufferAt,
   bufferSegment,
@@ -17,7 +18,7 @@ import {
   unlockBuffer,
 } from './buffer.js';
 import { dirtyMetadata, type Handle } from './journal.js';
-import type { Superblock } from './layout.js';
+import { DIFLAG, IP, type Superblock } from './layout.js';
 import type { MetadataStore } from './metadata.js';
 
 /** A mounted volume as one thread sees it. */
@@ -48,6 +49,13 @@ export interface Vol extends MetadataStore {
   readonly heldBack: number;
   /** Milliseconds for mtime. */
   readonly now: () => number;
+  /** Batches of this thread that nobody uses just now. */
+  readonly batches: WriteBatch[];
+}
+
+/** Are the file's data in the inode (as far as the disk knows)? One step. */
+export function isInline(v: Vol, inode: number): boolean {
+  return (load(v.m.state.iPrivate, ip(inode, IP.flags)) & DIFLAG.inline) !== 0;
 }
 
 /** Index in State.iPrivate of a field of inode slot `inode`. */

@@ -19,6 +19,8 @@
 //
 // Extent: 3 words: first block of the file, first block of the volume, length (index: child, 0).
 
+import { FIRST_OF_FS } from '../mm/inode-state.js';
+
 export const BLOCK_BYTES = 4096;
 export const BLOCK_WORDS = BLOCK_BYTES / 4;
 export const BITS_PER_BLOCK = BLOCK_BYTES * 8;
@@ -123,7 +125,10 @@ export const INLINE_BYTES_MAX = (INODE_WORDS - DI.root) * 4;
 
 export const EXTENT_WORDS = 3;
 export const ROOT_EXTENTS = (INODE_WORDS - DI.root) / EXTENT_WORDS;
-export const DEPTH_MAX = 5;
+/** Levels of extent blocks: 16 * 338^3 extents are more than any volume has blocks. */
+export const DEPTH_MAX = 3;
+/** Longest extent, so that it lies in at most two blocks of the bitmap. */
+export const EXTENT_BLOCKS_MAX = BITS_PER_BLOCK - 1;
 
 /** Words of an extent block; entries follow. */
 export const EB = { magic: 0, crc: 1, owner: 2, depth: 3, count: 4, entries: 8 } as const;
@@ -209,7 +214,7 @@ export function mapWords(config: VolumeConfig): number {
 export const IP = {
   /** DIFLAG bits. */
   flags: 0,
-  /** The last transaction that changed the inode on disk. */
+  /** The last transaction that changed the inode on disk, or may have done so before it was read. */
   tid: 1,
   /** Errno of a failed writeback that no fsync has reported (0: none): BLOCK_ERRORS. */
   error: 2,
@@ -226,20 +231,28 @@ export const IP = {
   generation: 10,
   /** Where the next block of the file should go. */
   goal: 11,
+  /** 1: `tid` is of a change made since the inode was read, not a guess. */
+  tidKnown: 12,
 } as const;
 
-/** Bits of an inode slot's state (State.iState). */
+/** Bits of an inode slot's state (State.iState) that are the file system's; the others are mm's. */
 export const I = {
   /** Being read in: sleep on the state. */
-  new: 1,
+  new: 1 << FIRST_OF_FS,
   /** Being evicted: sleep on the state. */
-  freeing: 2,
+  freeing: 1 << (FIRST_OF_FS + 1),
   /** Could not be read. */
-  bad: 4,
-  /** Has had dirty pages since the last writepages of the whole file (I_DIRTY_PAGES). */
-  dirtyPages: 8,
+  bad: 1 << (FIRST_OF_FS + 2),
   /** Times or size in memory are newer than on disk (I_DIRTY_TIME). */
-  dirtyTime: 16,
+  dirtyTime: 1 << (FIRST_OF_FS + 3),
   /** Used since the evictor's hand passed. */
-  referenced: 32,
+  referenced: 1 << (FIRST_OF_FS + 4),
+} as const;
+
+/** Bits of a folio's private word, under the folio lock. */
+export const BUFFER_STATE = {
+  /** A block is reserved for the next writing of the page. */
+  reserved: 1,
+  /** The page has a block, or writeback has claimed one. */
+  mapped: 2,
 } as const;

@@ -94,11 +94,22 @@ export function* removeFolio(task: Task, m: Machine, inode: number, pfn: number)
   yield* putFolio(task, m, pfn);
 }
 
-/** Adds a new folio with the cache's reference and the caller's; 0 if `index` was taken. */
-function* addFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+/**
+ * Adds a new folio with the cache's reference and the caller's; 0 if `index` was taken.
+ * @param locked it appears locked, for unlockNewFolio(): readahead holds many, which lockdep ignores
+ */
+export function* addFolio(
+  task: Task,
+  m: Machine,
+  inode: number,
+  index: number,
+  locked = false,
+): Op<number> {
   const s = m.state;
   const pfn = yield* allocPageOrReclaim(task, m, 'fs');
   write(s.index, pfn, index);
+  if (lab?.point()) yield STEP;
+  if (locked) or(s.flags, pfn, PG.locked);
   if (lab?.point()) yield STEP;
   add(s.refcount, pfn, 1);
   let spare: number;

@@ -59,6 +59,12 @@ export function unlockFolio(task: Task, m: Machine, pfn: number): void {
   if (m.lockdep !== null) m.lockdep.release(task, m.folioClass);
 }
 
+/** Unlocks a folio that addFolio() made locked. One step. */
+export function unlockNewFolio(m: Machine, pfn: number): void {
+  const before = and(m.state.flags, pfn, ~(PG.locked | PG.waiters));
+  if ((before & PG.waiters) !== 0) wake(m.state.flags, pfn);
+}
+
 /** Sleeps until the folio is not under writeback (folio_wait_writeback). */
 export function* waitOnWriteback(task: Task, m: Machine, pfn: number): Op<void> {
   mightSleep(task);

@@ -1,0 +1,261 @@
+// Truncate, hole punching and attributes, in the order of kernel.md 4.9: i_rwsem, invalidate_lock,
+// i_size first, unmap, pages out of the cache, then blocks.
+
+import { storeLong } from '../memory/long.js';
+import { or, read } from '../memory/word.js';
+import { putFolio } from '../mm/alloc.js';
+import { storeBytes } from '../mm/content.js';
+import { markDirty } from '../mm/dirty.js';
+import { findFolio, readFolio } from '../mm/filemap.js';
+import { unlockFolio, waitOnWriteback } from '../mm/folio.js';
+import { truncatePages, unmapRange } from '../mm/truncate.js';
+import { Errno } from '../sched/errors.js';
+import { downWrite, upWrite } from '../sched/lock.js';
+import type { Op, Task } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
+import { makeSpace } from './alloc.js';
+import { ip, isInline, type Vol, writePair } from './core.js';
+import { isType, sizeOf, touch, writeInode } from './dinode.js';
+import { checkRange, zeroCachedTail } from './file.js';
+import { mapBlock, prepareWrite } from './folio-state.js';
+import { FREE_CREDITS, freeRange, freeStep } from './free.js';
+import { convertInline, storeInline } from './inline.js';
+import { setOrphan } from './inode-bitmap.js';
+import { type Handle, restartHandle, startHandle, stopHandle } from './journal.js';
+import { I, INLINE_BYTES_MAX, IP, LAST_PAGE, S_IF } from './layout.js';
+import { writepages } from './writepages.js';
+
+/** Sets the size of a file. @throws Errno EINVAL, EFBIG, EISDIR, ENOSPC, EIO */
+export function* truncate(task: Task, v: Vol, inode: number, sizeBytes: number): Op<void> {
+  if (!isType(v, inode, S_IF.file)) throw new Errno('EISDIR', 'only files can be truncated');
+  checkRange(sizeBytes, 0);
+  checkRange(0, sizeBytes);
+  yield* changing(task, v, inode, function* () {
+    yield* touch(v, inode);
+    if (lab?.point()) yield STEP;
+    if (isInline(v, inode) && sizeBytes > INLINE_BYTES_MAX) yield* convertInline(task, v, inode);
+    if (lab?.point()) yield STEP;
+    const old = sizeOf(v, inode);
+    if (sizeBytes >= old) yield* extend(task, v, inode, sizeBytes);
+    else yield* shrink(task, v, inode, sizeBytes);
+  });
+}
+
+/** Makes a hole: the bytes read as zeroes afterwards, the size stays. @throws Errno EINVAL, ENOSPC, EIO */
+export function* punchHole(
+  task: Task,
+  v: Vol,
+  inode: number,
+  offset: number,
+  length: number,
+): Op<void> {
+  if (!isType(v, inode, S_IF.file)) throw new Errno('EISDIR', 'only files have holes');
+  checkRange(offset, length);
+  if (length <= 0) throw new Errno('EINVAL', 'a hole has at least one byte');
+  yield* changing(task, v, inode, function* () {
+    yield* touch(v, inode);
+    yield* convertInline(task, v, inode);
+    const page = v.m.geometry.pageBytes;
+    if (lab?.point()) yield STEP;
+    const end = Math.min(offset + length, Math.ceil(sizeOf(v, inode) / page) * page);
+    if (offset >= end) return;
+    const first = Math.ceil(offset / page);
+    const after = Math.floor(end / page);
+    if (first > after) {
+      yield* zeroWithin(task, v, inode, offset, end);
+      return;
+    }
+    if (offset % page !== 0) yield* zeroWithin(task, v, inode, offset, first * page);
+    if (end % page !== 0) yield* zeroWithin(task, v, inode, after * page, end);
+    if (first >= after) return;
+    yield* unmapRange(task, v.m, inode, first, after - 1);
+    yield* truncatePages(task, v.m, inode, first, after - 1);
+    yield* freeRange(task, v, inode, first, after - 1);
+  });
+}
+
+/** Sets permission bits and, if not null, the modification time. */
+export function* setattr(
+  task: Task,
+  v: Vol,
+  inode: number,
+  mode: number | null,
+  mtimeMs: number | null,
+): Op<void> {
+  const { iMode, iPrivate, iState } = v.m.state;
+  yield* downWrite(task, v.m.iRwsem, inode);
+  const handle = yield* startHandle(task, v, 1);
+  try {
+    yield* downWrite(task, v.m.iDataSem, inode);
+    if (mode !== null) {
+      const type = read(iMode, inode) & S_IF.mask;
+      if (lab?.point()) yield STEP;
+      Atomics.store(iMode, inode, type | (mode & 0o7777));
+    }
+    if (mtimeMs !== null) writePair(iPrivate, ip(inode, IP.mtimeLow), mtimeMs);
+    if (lab?.point()) yield STEP;
+    or(iState, inode, I.dirtyTime);
+    try {
+      yield* writeInode(task, v, handle, inode);
+    } finally {
+      if (lab?.point()) yield STEP;
+      upWrite(task, v.m.iDataSem, inode);
+    }
+  } finally {
+    yield* stopHandle(task, v, handle);
+    if (lab?.point()) yield STEP;
+    upWrite(task, v.m.iRwsem, inode);
+  }
+}
+
+/** Finishes a truncate that a crash interrupted: frees what lies past the size. At mount. */
+export function* finishTruncate(task: Task, v: Vol, inode: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  const from = Math.ceil(sizeOf(v, inode) / v.m.geometry.pageBytes);
+  yield* freeRange(task, v, inode, from, LAST_PAGE);
+  const handle = yield* startHandle(task, v, 2);
+  yield* setOrphan(task, v, handle, read(v.m.state.ino, inode), false);
+  yield* stopHandle(task, v, handle);
+}
+
+/** Runs a change of a file's layout: nobody writes it, faults it in or reads it in meanwhile. */
+function* changing(task: Task, v: Vol, inode: number, change: () => Op<void>): Op<void> {
+  const { m } = v;
+  yield* makeSpace(task, v, 4);
+  yield* downWrite(task, m.iRwsem, inode);
+  try {
+    yield* downWrite(task, m.invalidateLock, inode);
+    try {
+      yield* change();
+    } finally {
+      if (lab?.point()) yield STEP;
+      upWrite(task, m.invalidateLock, inode);
+    }
+  } finally {
+    if (lab?.point()) yield STEP;
+    upWrite(task, m.iRwsem, inode);
+  }
+}
+
+function* extend(task: Task, v: Vol, inode: number, size: number): Op<void> {
+  yield* zeroCachedTail(task, v, inode);
+  if (lab?.point()) yield STEP;
+  storeLong(v.m.state.iSize, inode, size);
+  const handle = yield* startHandle(task, v, 2);
+  try {
+    yield* setDiskSize(task, v, handle, inode, size);
+  } finally {
+    yield* stopHandle(task, v, handle);
+  }
+}
+
+function* shrink(task: Task, v: Vol, inode: number, size: number): Op<void> {
+  const { m } = v;
+  const page = m.geometry.pageBytes;
+  const from = Math.ceil(size / page);
+  if (lab?.point()) yield STEP;
+  storeLong(m.state.iSize, inode, size);
+  yield* unmapRange(task, m, inode, from, LAST_PAGE);
+  yield* truncatePages(task, m, inode, from, LAST_PAGE);
+  yield* unmapRange(task, m, inode, from, LAST_PAGE);
+  if (size % page !== 0) {
+    yield* zeroWithin(task, v, inode, size, from * page);
+    // On disk the tail must be zero before the size says that it is a tail.
+    if (!isInline(v, inode)) yield* writepages(task, v, inode, 'all', from - 1, from - 1);
+  }
+  const handle = yield* startHandle(task, v, FREE_CREDITS + 3);
+  try {
+    let at = yield* shrinkStep(task, v, handle, inode, from, size);
+    if (at >= 0) yield* setOrphan(task, v, handle, read(m.state.ino, inode), true);
+    const long = at >= 0;
+    while (at >= 0) {
+      yield* restartHandle(task, v, handle, FREE_CREDITS + 3);
+      at = yield* shrinkStep(task, v, handle, inode, at, size);
+      if (at < 0 && long) yield* setOrphan(task, v, handle, read(m.state.ino, inode), false);
+    }
+  } finally {
+    yield* stopHandle(task, v, handle);
+  }
+}
+
+/** Tells the disk the new size and frees a part of what lies past it; returns where to go on, or -1. */
+function* shrinkStep(
+  task: Task,
+  v: Vol,
+  handle: Handle,
+  inode: number,
+  from: number,
+  size: number,
+): Op<number> {
+  yield* setDiskSize(task, v, handle, inode, size);
+  if (lab?.point()) yield STEP;
+  if (isInline(v, inode)) return -1;
+  yield* downWrite(task, v.m.iDataSem, inode);
+  try {
+    return yield* freeStep(task, v, handle, inode, from, LAST_PAGE);
+  } finally {
+    if (lab?.point()) yield STEP;
+    upWrite(task, v.m.iDataSem, inode);
+  }
+}
+
+function* setDiskSize(task: Task, v: Vol, handle: Handle, inode: number, size: number): Op<void> {
+  yield* downWrite(task, v.m.iDataSem, inode);
+  try {
+    if (isInline(v, inode)) {
+      yield* storeInline(task, v, handle, inode, 0, new Uint8Array(0), size);
+    } else {
+      writePair(v.m.state.iPrivate, ip(inode, IP.diskSizeLow), size);
+      yield* writeInode(task, v, handle, inode);
+    }
+  } finally {
+    if (lab?.point()) yield STEP;
+    upWrite(task, v.m.iDataSem, inode);
+  }
+}
+
+/** Zeroes bytes [from, to) within one page, through the cache; a hole stays one. */
+function* zeroWithin(task: Task, v: Vol, inode: number, from: number, to: number): Op<void> {
+  const { m } = v;
+  const page = m.geometry.pageBytes;
+  const index = Math.floor(from / page);
+  const cached = yield* findFolio(task, m, inode, index);
+  if (cached !== 0) yield* putFolio(task, m, cached);
+  else if (isInline(v, inode)) return;
+  else if ((yield* mapBlock(task, v, inode, index)).phys === 0) return;
+  const pfn = yield* readFolio(task, m, inode, index);
+  try {
+    if (v.checksums) yield* waitOnWriteback(task, m, pfn);
+    if (!isInline(v, inode)) yield* prepareWrite(task, v, inode, index, pfn);
+    yield* storeBytes(m, pfn, from % page, new Uint8Array(to - from));
+    if (!isInline(v, inode)) yield* markDirty(task, m, pfn);
+  } finally {
+    if (lab?.point()) yield STEP;
+    unlockFolio(task, m, pfn);
+    yield* putFolio(task, m, pfn);
+  }
+}
+
+/** What stat(2) tells. */
+export interface Stat {
+  readonly ino: number;
+  readonly mode: number;
+  readonly nlink: number;
+  readonly sizeBytes: number;
+  readonly mtimeMs: number;
+}
+
+/** Attributes of an inode. */
+export function* stat(v: Vol, inode: number): Op<Stat> {
+  const s = v.m.state;
+  const at = ip(inode, IP.mtimeLow);
+  if (lab?.point()) yield STEP;
+  const sizeBytes = sizeOf(v, inode);
+  return {
+    ino: read(s.ino, inode),
+    mode: read(s.iMode, inode),
+    nlink: read(s.iNlink, inode),
+    sizeBytes,
+    mtimeMs: (read(s.iPrivate, at) >>> 0) + read(s.iPrivate, at + 1) * 2 ** 32,
+  };
+}
