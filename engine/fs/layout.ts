@@ -256,3 +256,8 @@ export const BUFFER_STATE = {
   /** The page has a block, or writeback has claimed one. */
   mapped: 2,
 } as const;
+
+/** Words that the volume itself takes: without metadata and queue. */
+export function ownWords(config: VolumeConfig): number {
+  return VOL.words + hashWords(config) + 3 * mapWords(config);
+}
