@@ -3,7 +3,11 @@
 import type { Command } from 'commander';
 import { benchCommand } from './commands/bench.js';
 import { completionCommand } from './commands/completion.js';
+import { diskCommand } from './commands/disk.js';
 import { profileCommand } from './commands/profile.js';
+import { regionCommand } from './commands/region.js';
+import { serveCommand } from './commands/serve.js';
+import { statusCommand } from './commands/status.js';
 import { makeGroup } from './frame/command.js';
 import { packageVersion } from './frame/version.js';
 
@@ -17,6 +21,14 @@ export function buildProgram(): Command {
       ['pinfold volume put disk.img /usr/share/doc /', 'copy a tree into it'],
       ['pinfold stress --profile linux-6.12 --seconds 10', 'race CPUs and devices on a volume'],
     ],
-    [benchCommand(), profileCommand(), completionCommand()],
+    [
+      benchCommand(),
+      serveCommand(),
+      statusCommand(),
+      diskCommand(),
+      regionCommand(),
+      profileCommand(),
+      completionCommand(),
+    ],
   ).version(packageVersion(), '-V, --version', 'print the version');
 }

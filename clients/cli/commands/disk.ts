@@ -1,0 +1,166 @@
+// pinfold disk: the disks of a daemon, read and written from the shell.
+
+import type { Command } from 'commander';
+import { z } from 'zod';
+import type { Client, Disk } from '../../node/index.js';
+import { unknownName, whileDoing, withClient, withSocket } from '../daemon/connect.js';
+import { ByteSink, byteSource, PIECE_BYTES } from '../frame/byte-io.js';
+import { makeCommand, makeGroup, optionsOf } from '../frame/command.js';
+import { CliError } from '../frame/errors.js';
+import { interruptible } from '../frame/interrupt.js';
+import { formatTable, print, printJson } from '../frame/output.js';
+import { humanSize, size } from '../frame/values.js';
+
+const SECTOR_BYTES = 512;
+const DISK_BYTES_MAX = 2 ** 40;
+const sectors = (least: number) => size(least, DISK_BYTES_MAX, SECTOR_BYTES);
+
+const SOCKET = { socket: z.string() };
+const RANGE = { ...SOCKET, offset: z.number(), length: z.number().optional() };
+
+export function diskCommand(): Command {
+  return makeGroup(
+    'disk',
+    'list, read and write the disks of a daemon',
+    [
+      ['pinfold disk list', 'names and sizes'],
+      ['pinfold disk read scratch --length 512', 'the first sector'],
+      ['pinfold disk write scratch --offset 1M --input boot.bin', 'a file, one MiB from the beginning'],
+    ],
+    [listCommand(), readCommand(), writeCommand(), flushCommand(), discardCommand()],
+  );
+}
+
+function listCommand(): Command {
+  const command = withSocket(
+    makeCommand('list', 'name the disks of a daemon', [['pinfold disk list --json', 'disks[] with name, sizeBytes, backing']]),
+  );
+  return command.action(async () => {
+    const { json, socket } = optionsOf(command, SOCKET);
+    const { disks } = await withClient(socket, (client) => client.list());
+    if (json) printJson({ disks });
+    else print(formatTable(['DISK', 'SIZE', 'WHERE'], disks.map((d) => [d.name, humanSize(d.sizeBytes), d.backing])));
+  });
+}
+
+function readCommand(): Command {
+  const command = withSocket(
+    makeCommand('read', 'read a range of a disk', [
+      ['pinfold disk read scratch --length 4K', 'as a hex dump on a terminal, as it is in a pipe'],
+      ['pinfold disk read scratch --output disk.copy', 'all of it, into a file'],
+    ]),
+  )
+    .argument('<disk>', 'a name from: pinfold disk list')
+    .option('--offset <size>', 'where to begin, in whole sectors of 512 bytes', sectors(0), 0)
+    .option('--length <size>', 'how much, in whole sectors (default: to the end)', sectors(SECTOR_BYTES))
+    .option('--output <file>', 'write it there')
+    .option('--hex', 'as a hex dump, also in a pipe');
+  return command.action(async (name: string) => {
+    const shape = { ...RANGE, output: z.string().optional(), hex: z.boolean().default(false) };
+    const { json, socket, offset, output, hex, length } = optionsOf(command, shape);
+    if (json && output === undefined) throw jsonNeedsOutput();
+    await onDisk(socket, name, async (disk, signal) => {
+      const end = length === undefined ? disk.sizeBytes : offset + length;
+      const sink = new ByteSink(output ?? null, hex);
+      for (let at = offset; at < end; at += PIECE_BYTES) {
+        sink.put(await disk.read(at, Math.min(PIECE_BYTES, end - at), { signal }), at);
+      }
+      sink.close();
+      if (json) printJson({ disk: name, offset, lengthBytes: end - offset, output: output ?? null });
+    });
+  });
+}
+
+function writeCommand(): Command {
+  const command = withSocket(
+    makeCommand('write', 'write a file or standard input to a disk', [
+      ['pinfold disk write scratch --input boot.bin', 'at the beginning'],
+      ['head -c 512 /dev/zero | pinfold disk write scratch --offset 1M --flush', 'a sector from a pipe, durable'],
+    ]),
+  )
+    .argument('<disk>', 'a name from: pinfold disk list')
+    .option('--offset <size>', 'where to begin, in whole sectors of 512 bytes', sectors(0), 0)
+    .option('--input <file>', 'what to write (default: standard input)')
+    .option('--pad', 'fill the last sector up with zeroes')
+    .option('--flush', 'make it durable');
+  return command.action(async (name: string) => {
+    const flags = { pad: z.boolean().default(false), flush: z.boolean().default(false) };
+    const shape = { ...RANGE, ...flags, input: z.string().optional() };
+    const { json, socket, offset, input, pad, flush } = optionsOf(command, shape);
+    await onDisk(socket, name, async (disk, signal) => {
+      let at = offset;
+      for (const piece of byteSource(input ?? null)) {
+        const whole = wholeSectors(piece, pad);
+        await disk.write(at, whole, { signal });
+        at += whole.length;
+      }
+      if (flush) await disk.flush({ signal });
+      const written = { disk: name, offset, lengthBytes: at - offset, flushed: flush };
+      if (json) printJson(written);
+      else print(`${humanSize(at - offset)} written to ${name}${flush ? ', durable' : ''}`);
+    });
+  });
+}
+
+function flushCommand(): Command {
+  const command = withSocket(
+    makeCommand('flush', 'make all that was written to a disk durable', [['pinfold disk flush scratch', 'as fdatasync does']]),
+  ).argument('<disk>', 'a name from: pinfold disk list');
+  return command.action(async (name: string) => {
+    const { json, socket } = optionsOf(command, SOCKET);
+    await onDisk(socket, name, (disk, signal) => disk.flush({ signal }));
+    if (json) printJson({ disk: name, flushed: true });
+  });
+}
+
+function discardCommand(): Command {
+  const command = withSocket(
+    makeCommand('discard', 'forget a range of a disk: it reads as zeroes afterwards', [
+      ['pinfold disk discard scratch --offset 0 --length 1G', 'and takes no space any more'],
+    ]),
+  )
+    .argument('<disk>', 'a name from: pinfold disk list')
+    .requiredOption('--offset <size>', 'where to begin, in whole sectors of 512 bytes', sectors(0))
+    .requiredOption('--length <size>', 'how much, in whole sectors', sectors(SECTOR_BYTES));
+  return command.action(async (name: string) => {
+    const { json, socket, offset, length } = optionsOf(command, { ...RANGE, length: z.number() });
+    await onDisk(socket, name, (disk, signal) => disk.discard(offset, length, { signal }));
+    if (json) printJson({ disk: name, offset, lengthBytes: length });
+  });
+}
+
+async function onDisk(
+  socket: string,
+  name: string,
+  work: (disk: Disk, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  await interruptible(async ({ signal }) => {
+    await withClient(socket, async (client) => {
+      const disk = await openDisk(client, name);
+      try {
+        await work(disk, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        throw whileDoing(`disk ${name}`, error);
+      }
+    });
+  });
+}
+
+async function openDisk(client: Client, name: string): Promise<Disk> {
+  const { disks } = await client.list();
+  const names = disks.map((disk) => disk.name);
+  if (!names.includes(name)) throw unknownName('disk', name, names);
+  return await client.disk(name);
+}
+
+function wholeSectors(piece: Buffer, pad: boolean): Buffer {
+  const rest = piece.length % SECTOR_BYTES;
+  if (rest === 0) return piece;
+  if (pad) return Buffer.concat([piece, Buffer.alloc(SECTOR_BYTES - rest)]);
+  throw new CliError('EINVAL', `the input ends ${rest} bytes into a sector of ${SECTOR_BYTES}: fill it up with --pad`);
+}
+
+function jsonNeedsOutput(): CliError {
+  return new CliError('EUSAGE', '--json needs --output <file>: the bytes themselves are no JSON', 2);
+}

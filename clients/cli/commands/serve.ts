@@ -1,0 +1,80 @@
+// pinfold serve: the daemon, in the foreground.
+
+import { Option, type Command } from 'commander';
+import { z } from 'zod';
+import { loadConfig, type ServeFlags } from '../../../daemon/config-sources.js';
+import { runDaemon } from '../../../daemon/run.js';
+import { defaultSocket } from '../daemon/connect.js';
+import { makeCommand, optionsOf } from '../frame/command.js';
+import { EXIT } from '../frame/exit-codes.js';
+import { codeOf, reasonOf, usageError } from '../frame/errors.js';
+import { print, printJson } from '../frame/output.js';
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'];
+
+const SHAPE = {
+  config: z.string().optional(),
+  socket: z.string().optional(),
+  disk: z.array(z.string()).default([]),
+  region: z.array(z.string()).default([]),
+  volume: z.array(z.string()).default([]),
+  logLevel: z.string().default('warn'),
+};
+
+export function serveCommand(): Command {
+  const command = makeCommand('serve', 'serve disks, regions and volumes until SIGTERM or SIGINT', [
+    ['pinfold serve --disk scratch,size=1G', 'a disk in memory, on the default socket'],
+    ['pinfold serve --disk data,path=disk.img --region pmem,size=64M', 'a disk in a file, and a region'],
+    ['pinfold serve --volume home,path=home.img,profile=linux-6.12', 'a volume made by pinfold volume mkfs'],
+    ['pinfold serve --config pinfold.json --socket /run/pinfold.sock', 'all of it from a file'],
+  ])
+    .option('--config <file>', 'JSON file with sockets, disks[], regions[], volumes[] and limits')
+    .option('--socket <path>', `where to listen (default: ${defaultSocket()})`)
+    .option('--disk <spec>', 'NAME,size=SIZE for one in memory, NAME,path=FILE[,size=SIZE]; repeatable', collect)
+    .option('--region <spec>', 'NAME,size=SIZE; repeatable', collect)
+    .option('--volume <spec>', 'NAME,path=FILE[,profile=NAME][,memory=SIZE]; repeatable', collect)
+    .addOption(new Option('--log-level <level>', 'what goes to standard error').choices(LOG_LEVELS).default('warn'));
+  return command.action(async () => {
+    const { json, ...given } = optionsOf(command, SHAPE);
+    const config = configOf(given);
+    const exit = await runDaemon(config, {
+      onReady: ({ socketPath }) => {
+        const devices = {
+          disks: config.disks.map(({ name }) => name),
+          regions: config.regions.map(({ name }) => name),
+          volumes: config.volumes.map(({ name }) => name),
+        };
+        if (json) printJson({ socket: socketPath, pid: process.pid, ...devices });
+        else print(`serving on ${socketPath} (pid ${process.pid}): ${listed(devices)}`);
+      },
+    });
+    process.exitCode = exit === 0 ? EXIT.ok : EXIT.failed;
+  });
+}
+
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
+/** What is wrong with the configuration is wrong with the command line. */
+function configOf(given: z.infer<z.ZodObject<typeof SHAPE>>) {
+  const { config, socket, ...rest } = given;
+  const flags: ServeFlags = {
+    ...rest,
+    ...(config === undefined ? {} : { config }),
+    ...(socket === undefined ? {} : { socket }),
+  };
+  try {
+    return loadConfig(flags, defaultSocket());
+  } catch (error) {
+    if (codeOf(error) === 'EINVAL' || codeOf(error) === 'EEXIST') throw usageError(reasonOf(error));
+    throw error;
+  }
+}
+
+function listed(devices: Readonly<Record<string, readonly string[]>>): string {
+  const parts = Object.entries(devices).flatMap(([kind, names]) =>
+    names.length === 0 ? [] : [`${kind} ${names.join(', ')}`],
+  );
+  return parts.length === 0 ? 'nothing yet, see --disk, --region and --volume' : parts.join('; ');
+}
