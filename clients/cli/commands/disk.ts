@@ -3,10 +3,10 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import type { Client, Disk } from '../../node/index.js';
-import { unknownName, whileDoing, withClient, withSocket } from '../daemon/connect.js';
+import { unknownName, withClient, withSocket } from '../daemon/connect.js';
 import { ByteSink, byteSource, PIECE_BYTES } from '../frame/byte-io.js';
 import { makeCommand, makeGroup, optionsOf } from '../frame/command.js';
-import { CliError } from '../frame/errors.js';
+import { CliError, usageError } from '../frame/errors.js';
 import { interruptible } from '../frame/interrupt.js';
 import { formatTable, print, printJson } from '../frame/output.js';
 import { humanSize, size } from '../frame/values.js';
@@ -25,7 +25,10 @@ export function diskCommand(): Command {
     [
       ['pinfold disk list', 'names and sizes'],
       ['pinfold disk read scratch --length 512', 'the first sector'],
-      ['pinfold disk write scratch --offset 1M --input boot.bin', 'a file, one MiB from the beginning'],
+      [
+        'pinfold disk write scratch --offset 1M --input boot.bin',
+        'a file, one MiB from the beginning',
+      ],
     ],
     [listCommand(), readCommand(), writeCommand(), flushCommand(), discardCommand()],
   );
@@ -33,13 +36,21 @@ export function diskCommand(): Command {
 
 function listCommand(): Command {
   const command = withSocket(
-    makeCommand('list', 'name the disks of a daemon', [['pinfold disk list --json', 'disks[] with name, sizeBytes, backing']]),
+    makeCommand('list', 'name the disks of a daemon', [
+      ['pinfold disk list --json', 'disks[] with name, sizeBytes, backing'],
+    ]),
   );
   return command.action(async () => {
     const { json, socket } = optionsOf(command, SOCKET);
     const { disks } = await withClient(socket, (client) => client.list());
     if (json) printJson({ disks });
-    else print(formatTable(['DISK', 'SIZE', 'WHERE'], disks.map((d) => [d.name, humanSize(d.sizeBytes), d.backing])));
+    else
+      print(
+        formatTable(
+          ['DISK', 'SIZE', 'WHERE'],
+          disks.map((d) => [d.name, humanSize(d.sizeBytes), d.backing]),
+        ),
+      );
   });
 }
 
@@ -52,7 +63,11 @@ function readCommand(): Command {
   )
     .argument('<disk>', 'a name from: pinfold disk list')
     .option('--offset <size>', 'where to begin, in whole sectors of 512 bytes', sectors(0), 0)
-    .option('--length <size>', 'how much, in whole sectors (default: to the end)', sectors(SECTOR_BYTES))
+    .option(
+      '--length <size>',
+      'how much, in whole sectors (default: to the end)',
+      sectors(SECTOR_BYTES),
+    )
     .option('--output <file>', 'write it there')
     .option('--hex', 'as a hex dump, also in a pipe');
   return command.action(async (name: string) => {
@@ -66,7 +81,8 @@ function readCommand(): Command {
         sink.put(await disk.read(at, Math.min(PIECE_BYTES, end - at), { signal }), at);
       }
       sink.close();
-      if (json) printJson({ disk: name, offset, lengthBytes: end - offset, output: output ?? null });
+      if (json)
+        printJson({ disk: name, offset, lengthBytes: end - offset, output: output ?? null });
     });
   });
 }
@@ -75,7 +91,10 @@ function writeCommand(): Command {
   const command = withSocket(
     makeCommand('write', 'write a file or standard input to a disk', [
       ['pinfold disk write scratch --input boot.bin', 'at the beginning'],
-      ['head -c 512 /dev/zero | pinfold disk write scratch --offset 1M --flush', 'a sector from a pipe, durable'],
+      [
+        'head -c 512 /dev/zero | pinfold disk write scratch --offset 1M --flush',
+        'a sector from a pipe, durable',
+      ],
     ]),
   )
     .argument('<disk>', 'a name from: pinfold disk list')
@@ -104,7 +123,9 @@ function writeCommand(): Command {
 
 function flushCommand(): Command {
   const command = withSocket(
-    makeCommand('flush', 'make all that was written to a disk durable', [['pinfold disk flush scratch', 'as fdatasync does']]),
+    makeCommand('flush', 'make all that was written to a disk durable', [
+      ['pinfold disk flush scratch', 'as fdatasync does'],
+    ]),
   ).argument('<disk>', 'a name from: pinfold disk list');
   return command.action(async (name: string) => {
     const { json, socket } = optionsOf(command, SOCKET);
@@ -140,8 +161,9 @@ async function onDisk(
       try {
         await work(disk, signal);
       } catch (error) {
+        // What the daemon says to a withdrawn call is less than which signal it was.
         signal.throwIfAborted();
-        throw whileDoing(`disk ${name}`, error);
+        throw error;
       }
     });
   });
@@ -158,9 +180,12 @@ function wholeSectors(piece: Buffer, pad: boolean): Buffer {
   const rest = piece.length % SECTOR_BYTES;
   if (rest === 0) return piece;
   if (pad) return Buffer.concat([piece, Buffer.alloc(SECTOR_BYTES - rest)]);
-  throw new CliError('EINVAL', `the input ends ${rest} bytes into a sector of ${SECTOR_BYTES}: fill it up with --pad`);
+  throw new CliError(
+    'EINVAL',
+    `the input ends ${rest} bytes into a sector of ${SECTOR_BYTES}: fill it up with --pad`,
+  );
 }
 
 function jsonNeedsOutput(): CliError {
-  return new CliError('EUSAGE', '--json needs --output <file>: the bytes themselves are no JSON', 2);
+  return usageError('--json needs --output <file>: the bytes themselves are no JSON');
 }

@@ -27,20 +27,31 @@ export function regionCommand(): Command {
 
 function listCommand(): Command {
   const command = withSocket(
-    makeCommand('list', 'name the regions of a daemon', [['pinfold region list --json', 'regions[] with name, sizeBytes']]),
+    makeCommand('list', 'name the regions of a daemon', [
+      ['pinfold region list --json', 'regions[] with name, sizeBytes'],
+    ]),
   );
   return command.action(async () => {
     const { json, socket } = optionsOf(command, SOCKET);
     const { regions } = await withClient(socket, (client) => client.list());
     if (json) printJson({ regions });
-    else print(formatTable(['REGION', 'SIZE'], regions.map((r) => [r.name, humanSize(r.sizeBytes)])));
+    else
+      print(
+        formatTable(
+          ['REGION', 'SIZE'],
+          regions.map((r) => [r.name, humanSize(r.sizeBytes)]),
+        ),
+      );
   });
 }
 
 function dumpCommand(): Command {
   const command = withSocket(
     makeCommand('dump', 'show the bytes of a region', [
-      ['pinfold region dump pmem --offset 4K --length 256', 'as a hex dump on a terminal, as it is in a pipe'],
+      [
+        'pinfold region dump pmem --offset 4K --length 256',
+        'as a hex dump on a terminal, as it is in a pipe',
+      ],
       ['pinfold region dump pmem --output pmem.copy', 'all of it, into a file'],
     ]),
   )
@@ -70,7 +81,8 @@ function dumpCommand(): Command {
         at += piece.length;
       }
       sink.close();
-      if (json) printJson({ region: name, offset, lengthBytes: end - offset, output: output ?? null });
+      if (json)
+        printJson({ region: name, offset, lengthBytes: end - offset, output: output ?? null });
     });
   });
 }
@@ -104,7 +116,11 @@ function writeCommand(): Command {
   });
 }
 
-async function onRegion(socket: string, name: string, work: (region: Region) => void): Promise<void> {
+async function onRegion(
+  socket: string,
+  name: string,
+  work: (region: Region) => void,
+): Promise<void> {
   await withClient(socket, async (client) => {
     const { regions } = await client.list();
     const names = regions.map((region) => region.name);
@@ -120,7 +136,10 @@ async function onRegion(socket: string, name: string, work: (region: Region) => 
 
 function checkRange(region: Region, from: number, to: number): void {
   if (to <= region.sizeBytes) return;
-  throw new CliError('EINVAL', `bytes ${from} to ${to} reach past the end of region ${region.name}, which has ${formatSize(region.sizeBytes)}`);
+  throw new CliError(
+    'EINVAL',
+    `bytes ${from} to ${to} reach past the end of region ${region.name}, which has ${formatSize(region.sizeBytes)}`,
+  );
 }
 
 /** Bytes from an offset on, up to the end of the segment that it lies in. */

@@ -1,13 +1,13 @@
 // pinfold serve: the daemon, in the foreground.
 
-import { Option, type Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { loadConfig, type ServeFlags } from '../../../daemon/config-sources.js';
 import { runDaemon } from '../../../daemon/run.js';
 import { defaultSocket } from '../daemon/connect.js';
 import { makeCommand, optionsOf } from '../frame/command.js';
-import { EXIT } from '../frame/exit-codes.js';
 import { codeOf, reasonOf, usageError } from '../frame/errors.js';
+import { EXIT } from '../frame/exit-codes.js';
 import { print, printJson } from '../frame/output.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'];
@@ -24,16 +24,30 @@ const SHAPE = {
 export function serveCommand(): Command {
   const command = makeCommand('serve', 'serve disks, regions and volumes until SIGTERM or SIGINT', [
     ['pinfold serve --disk scratch,size=1G', 'a disk in memory, on the default socket'],
-    ['pinfold serve --disk data,path=disk.img --region pmem,size=64M', 'a disk in a file, and a region'],
-    ['pinfold serve --volume home,path=home.img,profile=linux-6.12', 'a volume made by pinfold volume mkfs'],
+    [
+      'pinfold serve --disk data,path=disk.img --region pmem,size=64M',
+      'a disk in a file, and a region',
+    ],
+    [
+      'pinfold serve --volume home,path=home.img,profile=linux-6.12',
+      'a volume made by pinfold volume mkfs',
+    ],
     ['pinfold serve --config pinfold.json --socket /run/pinfold.sock', 'all of it from a file'],
   ])
     .option('--config <file>', 'JSON file with sockets, disks[], regions[], volumes[] and limits')
     .option('--socket <path>', `where to listen (default: ${defaultSocket()})`)
-    .option('--disk <spec>', 'NAME,size=SIZE for one in memory, NAME,path=FILE[,size=SIZE]; repeatable', collect)
+    .option(
+      '--disk <spec>',
+      'NAME,size=SIZE for one in memory, NAME,path=FILE[,size=SIZE]; repeatable',
+      collect,
+    )
     .option('--region <spec>', 'NAME,size=SIZE; repeatable', collect)
     .option('--volume <spec>', 'NAME,path=FILE[,profile=NAME][,memory=SIZE]; repeatable', collect)
-    .addOption(new Option('--log-level <level>', 'what goes to standard error').choices(LOG_LEVELS).default('warn'));
+    .addOption(
+      new Option('--log-level <level>', 'what goes to standard error')
+        .choices(LOG_LEVELS)
+        .default('warn'),
+    );
   return command.action(async () => {
     const { json, ...given } = optionsOf(command, SHAPE);
     const config = configOf(given);

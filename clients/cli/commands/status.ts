@@ -14,7 +14,10 @@ export function statusCommand(): Command {
   const command = withSocket(
     makeCommand('status', 'show what a daemon serves and what it has done', [
       ['pinfold status', 'of the daemon on the default socket'],
-      ['pinfold status --socket /run/pinfold.sock --json', 'daemon, disks[], regions[], volumes[], counters'],
+      [
+        'pinfold status --socket /run/pinfold.sock --json',
+        'daemon, disks[], regions[], volumes[], counters',
+      ],
     ]),
   );
   return command.action(async () => {

@@ -2,15 +2,13 @@
 
 import { type Command, Option } from 'commander';
 import { type Client, connect } from '../../node/index.js';
-import { CliError, codeOf, reasonOf } from '../frame/errors.js';
+import { CliError, codeOf } from '../frame/errors.js';
 import { EXIT } from '../frame/exit-codes.js';
 
 /** Where `pinfold serve` listens unless it is told. */
 export function defaultSocket(): string {
   const { XDG_RUNTIME_DIR: folder = '' } = process.env;
-  return folder === ''
-    ? `/tmp/pinfold-${process.getuid?.() ?? 0}.sock`
-    : `${folder}/pinfold.sock`;
+  return folder === '' ? `/tmp/pinfold-${process.getuid?.() ?? 0}.sock` : `${folder}/pinfold.sock`;
 }
 
 /** Adds `--socket` to a command that always talks to a daemon. */
@@ -50,12 +48,4 @@ async function reach(socket: string): Promise<Client> {
 export function unknownName(kind: string, name: string, names: readonly string[]): CliError {
   const known = names.length === 0 ? 'it serves none' : `it serves ${names.join(', ')}`;
   return new CliError('ENODEV', `the daemon has no ${kind} '${name}': ${known}`);
-}
-
-/** Adds what was being done to an error of the daemon. */
-export function whileDoing(what: string, error: unknown): unknown {
-  const code = codeOf(error);
-  return code === null || code === 'EINTR'
-    ? error
-    : new CliError(code, `${what}: ${reasonOf(error)}`, EXIT.failed, { cause: error });
 }

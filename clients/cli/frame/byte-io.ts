@@ -61,6 +61,8 @@ function named<T>(path: string, call: () => T): T {
   } catch (cause) {
     const code = codeOf(cause);
     if (code === null || !(cause instanceof Error)) throw cause;
-    throw new CliError(code, `${path}: ${cause.message.replace(`${code}: `, '')}`, undefined, { cause });
+    throw new CliError(code, `${path}: ${cause.message.replace(`${code}: `, '')}`, undefined, {
+      cause,
+    });
   }
 }
