@@ -23,7 +23,6 @@ export class BlockQueue {
   readonly ring: RequestRing;
   /** Not in use just now: a submitter that serves takes one, and tasks of one thread may interleave. */
   private readonly scratches: ServeScratch[] = [];
-
   /**
    * @param words blockQueueWords(depth) words of shared memory, made ready by init()
    * @param inline a device that submitters drive themselves (a ramdisk); null: kblockd serves
@@ -42,19 +41,14 @@ export class BlockQueue {
   }
 
   /**
-   * Enters a request, waiting for a free slot. The ticket must be given to wait(), once. A task with
-   * several requests in flight uses a Flight (flight.ts), lest it wait for slots that it holds itself.
+   * Enters a request, waiting for a free slot. The ticket must be given to wait(), once. A task may
+   * have many requests in flight: a slot is free again when its request is answered.
    */
   *submit(task: Task, request: BlockRequest): Op<number> {
-    return yield* this.trySubmit(task, request, true);
-  }
-
-  /** submit(), but if no slot is free and `mayWait` is false returns -1. */
-  *trySubmit(task: Task, request: BlockRequest, mayWait: boolean): Op<number> {
     mightSleep(task);
     checkRequest(request);
-    const ticket = yield* this.ring.enter(task, request, mayWait);
-    if (this.inline !== null && ticket >= 0) {
+    const ticket = yield* this.ring.enter(task, request);
+    if (this.inline !== null) {
       const scratch = this.scratches.pop() ?? new ServeScratch();
       yield* serveOnce(task, this.ring, this.inline, scratch);
       this.scratches.push(scratch);

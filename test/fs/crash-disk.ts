@@ -37,9 +37,8 @@ export class RecordingQueue extends BlockQueue {
     this.init(DEPTH);
   }
 
-  override *trySubmit(task: Task, request: BlockRequest, mayWait: boolean): Op<number> {
-    const ticket = yield* super.trySubmit(task, request, mayWait);
-    if (ticket < 0) return ticket;
+  override *submit(task: Task, request: BlockRequest): Op<number> {
+    const ticket = yield* super.submit(task, request);
     const { op, block, count, frames, fua } = request;
     if (op === 'flush') this.events.push({ kind: 'flush' });
     if (op === 'write') {

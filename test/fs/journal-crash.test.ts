@@ -184,7 +184,8 @@ function recoverImage(image: Int32Array, writesLeft = Number.POSITIVE_INFINITY):
   };
   try {
     const place = { journalStart: JOURNAL_START, journalBlocks: JOURNAL_BLOCKS };
-    const result = recoverJournal(io, place).next();
+    const recovery = recoverJournal(io, place);
+    const result = recovery.next();
     if (result.done !== true) throw new InvariantError('recovery in memory waits for nobody');
     return true;
   } catch (error) {
