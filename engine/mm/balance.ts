@@ -34,7 +34,10 @@ export function dirtyLimits(m: Machine): { background: number; limit: number } {
   };
 }
 
-/** After dirtying: wakes the flusher or waits for it. May sleep; no locks but i_rwsem may be held. */
+/**
+ * After dirtying: wakes the flusher or waits for it. May sleep; no locks but i_rwsem may be held. Not
+ * interruptible: the caller may hold pins that an error would lose.
+ */
 export function* balanceDirty(task: Task, m: Machine): Op<void> {
   const percent = m.geometry.pages / 100;
   const dirty = dirtyNow(m);
@@ -56,7 +59,7 @@ function* throttle(task: Task, m: Machine): Op<void> {
     const round = peek(global, GLOBAL.flushRounds);
     if (((round - first) | 0) >= ROUNDS_MAX || dirtyNow(m) <= limit) return;
     ring(m, GLOBAL.flusherBell);
-    yield sleepOn(task, global, GLOBAL.flushRounds, round, true, PAUSE_MS);
+    yield sleepOn(task, global, GLOBAL.flushRounds, round, false, PAUSE_MS);
   }
 }
 

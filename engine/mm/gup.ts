@@ -9,6 +9,7 @@ import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { wake } from '../sched/wait.js';
 import { lastPut, putFolio, undoGet } from './alloc.js';
+import { balanceDirty } from './balance.js';
 import { markDirty } from './dirty.js';
 import { handleFault, pageMkwrite } from './fault.js';
 import { countPins, lockFolio, PG, PIN_BIAS, tryGet, unlockFolio } from './folio.js';
@@ -137,7 +138,9 @@ function* gupSlow(
   start: number,
 ): Op<number> {
   yield* downRead(task, m.mmapLock, mm);
+  const isWrite = (flags & FOLL.write) !== 0;
   let done = start;
+  let faulted = false;
   try {
     while (done < count) {
       if (!(yield* checkVma(m, mm, vpn + done, flags))) break;
@@ -146,7 +149,8 @@ function* gupSlow(
         out[done++] = pfn;
         continue;
       }
-      yield* handleFault(task, m, mm, vpn + done, (flags & FOLL.write) !== 0);
+      yield* handleFault(task, m, mm, vpn + done, isWrite);
+      faulted = true;
     }
     if (done === 0) {
       throw new Errno(
@@ -161,6 +165,7 @@ function* gupSlow(
     if (lab?.point()) yield STEP;
     upRead(task, m.mmapLock, mm);
   }
+  if (faulted && isWrite) yield* balanceDirty(task, m);
   return done;
 }
 
