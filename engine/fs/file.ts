@@ -4,6 +4,7 @@ import { FLUSH } from '../block/request.js';
 import { loadLong, storeLong } from '../memory/long.js';
 import { load, or, read } from '../memory/word.js';
 import { putFolio } from '../mm/alloc.js';
+import { balanceDirty } from '../mm/balance.js';
 import { loadBytes, storeBytes, zeroTail } from '../mm/content.js';
 import { markDirty } from '../mm/dirty.js';
 import { findFolio, grabFolio, readFolio } from '../mm/filemap.js';
@@ -143,6 +144,7 @@ export function* writeLocked(
       throw error;
     }
     done += length;
+    yield* balanceDirty(task, v.m);
   }
   return done;
 }
@@ -277,7 +279,7 @@ export function* commitUpTo(task: Task, v: Vol, tid: number, changed: boolean): 
   if (!flushes) yield* v.queue.transfer(task, FLUSH);
 }
 
-function checkFile(v: Vol, inode: number): void {
+export function checkFile(v: Vol, inode: number): void {
   if (isType(v, inode, S_IF.file)) return;
   const code = isType(v, inode, S_IF.dir) ? 'EISDIR' : 'EINVAL';
   throw new Errno(code, `${inodeName(v.m, inode)} is not a regular file`);
