@@ -1,0 +1,128 @@
+// The configuration: files, flags, and errors that name the key, the value and what is allowed.
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { parseConfig } from '../../daemon/config.js';
+import { loadConfig } from '../../daemon/config-sources.js';
+import { type ErrorCode, PinfoldError } from '../../daemon/protocol/errors.js';
+import { formatSize, parseSize } from '../../daemon/size.js';
+import { temporaryFolder } from '../support/test-daemon.js';
+
+test('sizes are read with and without units', (t) => {
+  t.is(parseSize('4096'), 4096);
+  t.is(parseSize('64K'), 65536);
+  t.is(parseSize('1.5GiB'), 1.5 * 2 ** 30);
+  t.is(parseSize('2tb'), 2 * 2 ** 40);
+  for (const wrong of ['', 'G', '-1', '1X', '1e3', '0.3', '99999999T'])
+    t.is(parseSize(wrong), null);
+  t.is(formatSize(2 ** 30), '1G');
+  t.is(formatSize(1000), '1000');
+});
+
+test('a file and flags become one configuration, flags last', (t) => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, 'pinfold.json');
+  writeFileSync(
+    file,
+    JSON.stringify({ socket: '/a', disks: [{ name: 'one', size: '1M' }], limits: { clients: 3 } }),
+  );
+  const config = loadConfig(
+    { config: file, socket: '/b', disk: ['two,size=2M,path=/x'], region: ['r,size=4K'] },
+    '/default',
+  );
+  t.is(config.socket, '/b');
+  t.is(config.limits.clients, 3);
+  t.is(config.limits.files, 1024);
+  t.deepEqual(
+    config.disks.map(({ name, size, path }) => [name, size, path]),
+    [
+      ['one', 2 ** 20, undefined],
+      ['two', 2 ** 21, '/x'],
+    ],
+  );
+  t.deepEqual(config.regions, [{ name: 'r', size: 4096 }]);
+  t.is(loadConfig({}, '/default').socket, '/default');
+});
+
+const wrong: readonly (readonly [
+  title: string,
+  input: object,
+  code: ErrorCode,
+  message: RegExp,
+])[] = [
+  ['a key that is no option', { color: 1 }, 'EINVAL', /color is no option/],
+  [
+    'a limit out of range',
+    { limits: { clients: 0 } },
+    'EINVAL',
+    /limits\.clients is 0: .*from 1 to 4096/,
+  ],
+  [
+    'a size that is no size',
+    { regions: [{ name: 'r', size: 'big' }] },
+    'EINVAL',
+    /regions\.0\.size is "big": expected a size from 4K to 1T/,
+  ],
+  [
+    'a size that is no multiple',
+    { regions: [{ name: 'r', size: 5000 }] },
+    'EINVAL',
+    /is 5000: .*multiple of 4K/,
+  ],
+  [
+    'a name that could be a path',
+    { regions: [{ name: '../r', size: 4096 }] },
+    'EINVAL',
+    /regions\.0\.name is "\.\.\/r"/,
+  ],
+  [
+    'a memory disk without a size',
+    { disks: [{ name: 'd' }] },
+    'EINVAL',
+    /disks\.0\.size is missing/,
+  ],
+  ['an unknown log level', { logLevel: 'loud' }, 'EINVAL', /logLevel is "loud": expected one of/],
+  [
+    'a name that is used twice',
+    {
+      regions: [
+        { name: 'r', size: 4096 },
+        { name: 'r', size: 4096 },
+      ],
+    },
+    'EEXIST',
+    /name r twice/,
+  ],
+  [
+    'more memory than allowed',
+    { memoryBytesMax: '1M', regions: [{ name: 'r', size: '2M' }] },
+    'ENOMEM',
+    /need 2M together, memoryBytesMax is 1M/,
+  ],
+];
+
+for (const [title, input, code, message] of wrong) {
+  test(`refused: ${title}`, (t) => {
+    const error = t.throws(() => parseConfig({ socket: '/s', ...input }, 'test'), {
+      instanceOf: PinfoldError,
+      message,
+    });
+    t.is(error.code, code);
+  });
+}
+
+test('a device flag with an unknown option is refused, naming the known ones', (t) => {
+  t.throws(() => loadConfig({ disk: ['d,sise=1G'] }, '/s'), {
+    message: /--disk d,sise=1G: sise=1G is no option, expected size=\.\.\., path=\.\.\./,
+  });
+});
+
+test('a configuration file that is missing or no JSON is named', (t) => {
+  const file = join(temporaryFolder(t), 'pinfold.json');
+  t.throws(() => loadConfig({ config: file }, '/s'), { message: new RegExp(`^ENOENT: .*${file}`) });
+  writeFileSync(file, '{');
+  t.throws(() => loadConfig({ config: file }, '/s'), { message: new RegExp(`${file} is no JSON`) });
+  writeFileSync(file, '{"limits": {"pins": "many"}}');
+  t.throws(() => loadConfig({ config: file }, '/s'), { message: /limits\.pins is "many"/ });
+});
