@@ -14,7 +14,7 @@ import { downWrite, upWrite } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { makeSpace } from './alloc.js';
-import { ip, isInline, type Vol, writePair } from './core.js';
+import { ip, isInline, readPair, type Vol, writePair } from './core.js';
 import { isType, sizeOf, touch, writeInode } from './dinode.js';
 import { checkRange, zeroCachedTail } from './file.js';
 import { mapBlock, prepareWrite } from './folio-state.js';
@@ -68,10 +68,28 @@ export function* punchHole(
     if (offset % page !== 0) yield* zeroWithin(task, v, inode, offset, first * page);
     if (end % page !== 0) yield* zeroWithin(task, v, inode, after * page, end);
     if (first >= after) return;
+    yield* raiseDiskSize(task, v, inode, after * page);
     yield* unmapRange(task, v.m, inode, first, after - 1);
     yield* truncatePages(task, v.m, inode, first, after - 1);
     yield* freeRange(task, v, inode, first, after - 1);
   });
+}
+
+/**
+ * A hole up to the end of the file takes away the pages whose writing would have told the disk the
+ * size: tell it now (ext4_update_disksize_before_punch).
+ */
+function* raiseDiskSize(task: Task, v: Vol, inode: number, holeEnd: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  const size = sizeOf(v, inode);
+  if (holeEnd < size) return;
+  if (readPair(v.m.state.iPrivate, ip(inode, IP.diskSizeLow)) >= size) return;
+  const handle = yield* startHandle(task, v, 1);
+  try {
+    yield* setDiskSize(task, v, handle, inode, size);
+  } finally {
+    yield* stopHandle(task, v, handle);
+  }
 }
 
 /** Sets permission bits and, if not null, the modification time. */
