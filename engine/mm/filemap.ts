@@ -9,15 +9,8 @@ import { lab, STEP } from '../sched/step.js';
 import { putFolio } from './alloc.js';
 import { accountDirty } from './dirty.js';
 import { getFolio, lockFolio, PG, unlockFolio } from './folio.js';
-import {
-  cacheDelete,
-  cacheInsert,
-  cacheLookup,
-  giveNodes,
-  nodesNeeded,
-  takeNodes,
-} from './pagecache.js';
-import { allocPageOrReclaim } from './reclaim.js';
+import { cacheDelete, cacheInsert, cacheLookup, giveNodes, nodesMissing } from './pagecache.js';
+import { allocPageOrReclaim, takeNodesOrReclaim } from './reclaim.js';
 
 /** The folio at `index` with a reference, or 0 if none is cached (filemap_get_folio). */
 export function* findFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
@@ -112,28 +105,43 @@ export function* addFolio(
   if (locked) or(s.flags, pfn, PG.locked);
   if (lab?.point()) yield STEP;
   add(s.refcount, pfn, 1);
-  let spare: number;
-  try {
-    spare = yield* takeNodes(task, m, nodesNeeded(index));
-  } catch (error) {
-    yield* putFolio(task, m, pfn, 2);
-    throw error;
-  }
-  if (lab?.point()) yield STEP;
-  if (!takeSpinLock(task, m.iPages, inode)) yield* waitSpinLock(task, m.iPages, inode);
-  const taken = cacheLookup(m, inode, index) !== 0;
-  if (!taken) {
-    spare = cacheInsert(m, inode, index, pfn, spare);
+  let spare = 0;
+  let have = 0;
+  for (;;) {
     if (lab?.point()) yield STEP;
-    store(s.mapping, pfn, inode + 1);
-  }
-  if (lab?.point()) yield STEP;
-  spinUnlock(task, m.iPages, inode);
-  yield* giveNodes(task, m, spare);
-  if (taken) {
-    yield* putFolio(task, m, pfn, 2);
-    return 0;
+    if (!takeSpinLock(task, m.iPages, inode)) yield* waitSpinLock(task, m.iPages, inode);
+    const taken = cacheLookup(m, inode, index) !== 0;
+    // Most insertions take no new node: what is missing is reserved without the lock, then looked at again.
+    const missing = taken ? 0 : nodesMissing(m, inode, index);
+    const inserts = !taken && missing <= have;
+    if (inserts) {
+      spare = cacheInsert(m, inode, index, pfn, spare);
+      if (lab?.point()) yield STEP;
+      store(s.mapping, pfn, inode + 1);
+    }
+    if (lab?.point()) yield STEP;
+    spinUnlock(task, m.iPages, inode);
+    yield* giveNodes(task, m, spare);
+    if (inserts) break;
+    if (taken) {
+      yield* dropNewFolio(task, m, pfn);
+      return 0;
+    }
+    try {
+      spare = yield* takeNodesOrReclaim(task, m, missing);
+    } catch (error) {
+      yield* dropNewFolio(task, m, pfn);
+      throw error;
+    }
+    have = missing;
   }
   Atomics.add(s.global, GLOBAL.nrFilePages, 1);
   return pfn;
+}
+
+/** Frees a folio that did not get into the cache; nobody else knows it. */
+function* dropNewFolio(task: Task, m: Machine, pfn: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  and(m.state.flags, pfn, ~PG.locked);
+  yield* putFolio(task, m, pfn, 2);
 }

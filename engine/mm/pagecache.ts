@@ -13,7 +13,7 @@
 import type { Machine } from '../machine.js';
 import { GLOBAL, NODE_SLOTS, NODE_WORDS } from '../memory/layout.js';
 import { read, write } from '../memory/word.js';
-import { Errno, InvariantError } from '../sched/errors.js';
+import { InvariantError } from '../sched/errors.js';
 import { spinUnlock, takeSpinLock, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -52,26 +52,42 @@ export function cacheLookup(m: Machine, inode: number, index: number): number {
   return read(node, (at - 1) * NODE_WORDS + (index & (NODE_SLOTS - 1)));
 }
 
-/** How many nodes an insertion at `index` can take: reserve them with takeNodes() before the lock. */
-export function nodesNeeded(index: number): number {
+/** Levels of a tree that reaches `index`. */
+function heightFor(index: number): number {
   let height = 1;
-  while (index >>> (BITS * height) !== 0) height++;
-  return height + 1;
+  while (height < HEIGHT_MAX && index >>> (BITS * height) !== 0) height++;
+  return height;
+}
+
+/** How many new nodes an insertion at `index` takes as the tree is now. Caller holds i_pages. */
+export function nodesMissing(m: Machine, inode: number, index: number): number {
+  const { node, iPagesRoot } = m.state;
+  const height = read(iPagesRoot, inode * 2 + 1);
+  const reach = heightFor(index);
+  if (height === 0) return reach;
+  // Above the old root, and a branch of its own below the new one.
+  if (reach > height) return reach - height + reach - 1;
+  let at = read(iPagesRoot, inode * 2);
+  for (let level = height - 1; level > 0; level--) {
+    at = read(node, (at - 1) * NODE_WORDS + ((index >>> (BITS * level)) & (NODE_SLOTS - 1)));
+    if (at === 0) return level;
+  }
+  return 0;
 }
 
 /**
  * Takes `count` nodes from the pool.
- * @returns the first of a chain through slot 0 (node + 1)
- * @throws Errno ENOMEM if the pool is empty
+ * @returns the first of a chain through slot 0 (node + 1), or 0 if there are not so many
  */
 export function* takeNodes(task: Task, m: Machine, count: number): Op<number> {
   const { node, global } = m.state;
   if (lab?.point()) yield STEP;
   if (!takeSpinLock(task, m.nodeLock, 0)) yield* waitSpinLock(task, m.nodeLock, 0);
-  const head = read(global, GLOBAL.nodeFreeHead);
+  let head = 0;
   const free = read(global, GLOBAL.nodeFreeCount);
-  let last = head;
   if (free >= count) {
+    head = read(global, GLOBAL.nodeFreeHead);
+    let last = head;
     for (let i = 1; i < count; i++) last = read(node, (last - 1) * NODE_WORDS);
     write(global, GLOBAL.nodeFreeHead, read(node, (last - 1) * NODE_WORDS));
     write(global, GLOBAL.nodeFreeCount, free - count);
@@ -79,8 +95,6 @@ export function* takeNodes(task: Task, m: Machine, count: number): Op<number> {
   }
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.nodeLock, 0);
-  if (free < count)
-    throw new Errno('ENOMEM', `page-cache nodes: all ${String(m.geometry.nodes)} are in use`);
   return head;
 }
 
@@ -105,7 +119,7 @@ export function* giveNodes(task: Task, m: Machine, chain: number): Op<void> {
 
 /**
  * Stores `pfn` at `index`, which must be empty. Caller holds i_pages.
- * @param chain nodes reserved with takeNodes(nodesNeeded(index))
+ * @param chain at least nodesMissing() nodes of takeNodes()
  * @returns the nodes left over, for giveNodes() after the lock
  */
 export function cacheInsert(
@@ -119,7 +133,7 @@ export function cacheInsert(
   let spare = chain;
   const fresh = (): number => {
     const taken = spare;
-    if (taken === 0) throw new InvariantError('fewer tree nodes reserved than nodesNeeded()');
+    if (taken === 0) throw new InvariantError('fewer tree nodes reserved than nodesMissing()');
     const base = (taken - 1) * NODE_WORDS;
     spare = read(node, base);
     for (let i = 0; i < NODE_WORDS; i++) write(node, base + i, 0);
@@ -127,19 +141,23 @@ export function cacheInsert(
   };
   let root = read(iPagesRoot, inode * 2);
   let height = read(iPagesRoot, inode * 2 + 1);
-  while (height === 0 || index >>> (BITS * height) !== 0) {
+  if (index >= 2 ** (BITS * HEIGHT_MAX)) {
+    throw new InvariantError(`page index ${String(index)} is too large`);
+  }
+  if (root === 0) {
+    root = fresh();
+    height = heightFor(index);
+  }
+  while (index >>> (BITS * height) !== 0) {
     const grown = fresh();
-    if (root !== 0) {
-      const base = (grown - 1) * NODE_WORDS;
-      write(node, base, root);
-      write(node, base + COUNT_AT, 1);
-      for (let mark = 0; mark < 3; mark++) {
-        if (nodeHasMark(m, root, mark)) setBit(m, grown, mark, 0);
-      }
+    const base = (grown - 1) * NODE_WORDS;
+    write(node, base, root);
+    write(node, base + COUNT_AT, 1);
+    for (let mark = 0; mark < 3; mark++) {
+      if (nodeHasMark(m, root, mark)) setBit(m, grown, mark, 0);
     }
     root = grown;
     height++;
-    if (height > HEIGHT_MAX) throw new InvariantError(`page index ${String(index)} is too large`);
   }
   write(iPagesRoot, inode * 2, root);
   write(iPagesRoot, inode * 2 + 1, height);

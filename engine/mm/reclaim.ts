@@ -16,7 +16,7 @@ import { wake } from '../sched/wait.js';
 import { PAGE_INDEX_MAX } from './address-space.js';
 import { freeFrozen, putFolio, takeFrame, undoGet } from './alloc.js';
 import { FREE, maybePinned, PG, tryGet, tryLockFolio, unlockFolio } from './folio.js';
-import { cacheDelete, giveNodes } from './pagecache.js';
+import { cacheDelete, giveNodes, takeNodes } from './pagecache.js';
 import { unmapFolio } from './rmap.js';
 
 /** Frames that a reclaimer looks at before it moves the hand again, and that direct reclaim frees. */
@@ -56,26 +56,55 @@ export function* allocPageOrReclaim(task: Task, m: Machine, scope: 'fs' | 'nofs'
   return pfn;
 }
 
+/**
+ * Tree nodes for pagecache.ts: takeNodes(), reclaiming pages if there are none, since a page that is
+ * cached alone takes a node for itself.
+ * @throws Errno ENOMEM
+ */
+export function* takeNodesOrReclaim(task: Task, m: Machine, count: number): Op<number> {
+  const chain = yield* takeNodes(task, m, count);
+  if (chain !== 0) return chain;
+  return yield* reclaimUntil(task, m, 'fs', 'tree nodes of the page cache', () =>
+    takeNodes(task, m, count),
+  );
+}
+
 function* allocSlowly(task: Task, m: Machine, scope: 'fs' | 'nofs', min: number): Op<number> {
+  // All but the first try may take what is kept for writeback, rather than fail.
+  let leave = min;
+  return yield* reclaimUntil(task, m, scope, 'page frames', function* () {
+    const pfn = yield* takeFrame(task, m, leave);
+    leave = 0;
+    return pfn;
+  });
+}
+
+/** Reclaims until `take` returns something. @throws Errno ENOMEM if nothing helps */
+function* reclaimUntil(
+  task: Task,
+  m: Machine,
+  scope: 'fs' | 'nofs',
+  what: string,
+  take: () => Op<number>,
+): Op<number> {
   mightSleep(task);
   const pseudoLock = scope === 'fs' ? m.lockdep : null;
   if (pseudoLock !== null) pseudoLock.acquire(task, FS_RECLAIM);
   try {
-    return yield* reclaimAndAlloc(task, m, min);
+    return yield* reclaimAndTake(task, m, what, take);
   } finally {
     if (pseudoLock !== null) pseudoLock.release(task, FS_RECLAIM);
   }
 }
 
-function* reclaimAndAlloc(task: Task, m: Machine, min: number): Op<number> {
+function* reclaimAndTake(task: Task, m: Machine, what: string, take: () => Op<number>): Op<number> {
   const { global } = m.state;
   let idle = 0;
   for (let tries = 0; tries < RETRIES_MAX && idle < IDLE_TRIES_MAX; tries++) {
     ring(m, GLOBAL.kswapdBell);
     const freed = yield* shrink(task, m, BATCH);
-    // The last tries may take what is kept for writeback, rather than fail.
-    const pfn = yield* takeFrame(task, m, tries === 0 ? min : 0);
-    if (pfn !== 0) return pfn;
+    const taken = yield* take();
+    if (taken !== 0) return taken;
     if (freed !== 0) continue;
     const flying = peek(global, GLOBAL.nrDirty) + peek(global, GLOBAL.nrWriteback);
     idle = flying > 0 ? 0 : idle + 1;
@@ -85,8 +114,8 @@ function* reclaimAndAlloc(task: Task, m: Machine, min: number): Op<number> {
   }
   throw new Errno(
     'ENOMEM',
-    `all ${String(m.geometry.pages)} page frames are in use (${String(peek(global, GLOBAL.nrFilePages))} hold pages ` +
-      `of files, ${String(peek(global, GLOBAL.nrDirty))} of them dirty): give pins back or configure more frames`,
+    `no ${what} left: of ${String(m.geometry.pages)} frames ${String(peek(global, GLOBAL.nrFilePages))} hold pages of ` +
+      `files, ${String(peek(global, GLOBAL.nrDirty))} of them dirty: give pins back, or configure more memory`,
   );
 }
 
@@ -155,7 +184,11 @@ function* reclaimLocked(
   const inode = load(mapping, pfn) - 1;
   if (inode < 0) return 'kept';
   if (lab?.point()) yield STEP;
-  if ((load(flags, pfn) & PG.writeback) !== 0) return 'kept';
+  const before = load(flags, pfn);
+  if ((before & PG.writeback) !== 0) return 'kept';
+  const mayPageout = mayWrite && m.profile.reclaimWritesPages;
+  // It would be left to the flusher below: unmapping it first would only cost its users a fault.
+  if ((before & PG.dirty) !== 0 && !mayPageout) return 'kept';
   yield* unmapFolio(task, m, inode, pfn);
   if (!m.profile.reclaimStripsPinned) {
     // After the unmap, so that a fast GUP either is seen here or fails its second look at the PTE.
@@ -164,9 +197,7 @@ function* reclaimLocked(
   }
   if (lab?.point()) yield STEP;
   const now = load(flags, pfn);
-  if ((now & PG.dirty) !== 0) {
-    return mayWrite && m.profile.reclaimWritesPages ? 'pageout' : 'kept';
-  }
+  if ((now & PG.dirty) !== 0) return mayPageout ? 'pageout' : 'kept';
   // Here a pinned page loses its buffers where the rules let it (H0-a).
   if ((now & PG.private) !== 0 && !(yield* m.fs.releaseFolio(task, inode, pfn))) return 'kept';
   return (yield* removeMapping(task, m, inode, pfn)) ? 'freed' : 'kept';

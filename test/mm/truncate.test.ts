@@ -147,9 +147,13 @@ test('a page that finds no room in the tree costs no frame', (t) => {
   const inode = r.file(0, 256);
   const vpn = r.map(inode, 256);
   r.store32(vpn, 1);
+  r.fsync(inode);
+  const pfns = new Int32Array(1);
+  r.run(pinUserPagesFast(r.task, r.m, r.mm, vpn, 1, FOLL.pin, pfns));
   const { free } = r;
-  t.throws(() => r.store32(vpn + 200, 1), { code: 'ENOMEM' });
+  t.throws(() => r.store32(vpn + 200, 1), { code: 'ENOMEM', message: /tree nodes/ });
   t.is(r.free, free);
+  r.run(unpinUserPages(r.task, r.m, pfns, 1, PIN_BIAS, false));
   r.truncate(inode, 0);
   r.unmap(vpn);
   assertAtRest(t, r.m);
