@@ -3,7 +3,7 @@
 import type { Machine } from '../machine.js';
 import { cas, load, store } from '../memory/word.js';
 import { Errno, InvariantError } from '../sched/errors.js';
-import { downRead, upRead } from '../sched/lock.js';
+import { takeRead, upRead, waitRead } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { balanceDirty } from './balance.js';
@@ -103,7 +103,8 @@ export function* faultIn(
   vpn: number,
   isWrite: boolean,
 ): Op<void> {
-  yield* downRead(task, m.mmapLock, mm);
+  if (lab?.point()) yield STEP;
+  if (!takeRead(task, m.mmapLock, mm)) yield* waitRead(task, m.mmapLock, mm);
   try {
     yield* handleFault(task, m, mm, vpn, isWrite);
   } finally {

@@ -5,14 +5,21 @@ import type { Machine } from '../machine.js';
 import { loadLong } from '../memory/long.js';
 import { add, cas, load, or, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
-import { downRead, spinUnlock, takeSpinLock, upRead, waitSpinLock } from '../sched/lock.js';
+import {
+  spinUnlock,
+  takeRead,
+  takeSpinLock,
+  upRead,
+  waitRead,
+  waitSpinLock,
+} from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { putFolio } from './alloc.js';
 import { zeroTail } from './content.js';
 import { markDirty } from './dirty.js';
 import { readFolio } from './filemap.js';
-import { getFolio, lockFolio, PG, unlockFolio, waitOnWriteback } from './folio.js';
+import { getFolio, PG, takeFolio, unlockFolio, waitFolio, waitOnWriteback } from './folio.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { allocPageOrReclaim } from './reclaim.js';
 import { findVma, VM } from './vma.js';
@@ -89,7 +96,8 @@ function* mappedFolio(task: Task, m: Machine, mm: number, vpn: number, entry: nu
 
 /** The file's folio, read in, locked and with a reference (filemap_fault). */
 function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
-  yield* downRead(task, m.invalidateLock, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeRead(task, m.invalidateLock, inode)) yield* waitRead(task, m.invalidateLock, inode);
   try {
     if (lab?.point()) yield STEP;
     checkSize(m, inode, index);
@@ -134,10 +142,12 @@ export function* pageMkwrite(
   pfn: number,
 ): Op<boolean> {
   const s = m.state;
-  yield* downRead(task, m.invalidateLock, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeRead(task, m.invalidateLock, inode)) yield* waitRead(task, m.invalidateLock, inode);
   try {
     yield* m.fs.beforeMkwrite(task, inode);
-    yield* lockFolio(task, m, pfn);
+    if (lab?.point()) yield STEP;
+    if (!takeFolio(task, m, pfn)) yield* waitFolio(task, m, pfn);
     let keepLock = false;
     try {
       if (lab?.point()) yield STEP;

@@ -29,17 +29,33 @@ export const PIN_BIAS = 1024;
 
 /** Locks a folio; may sleep. */
 export function* lockFolio(task: Task, m: Machine, pfn: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  if (!takeFolio(task, m, pfn)) yield* waitFolio(task, m, pfn);
+}
+
+/**
+ * The first half of lockFolio(), for hot paths: locks the folio if nobody has it. One step; if it
+ * returns false, `yield* waitFolio(...)` must follow in that step.
+ */
+export function takeFolio(task: Task, m: Machine, pfn: number): boolean {
   mightSleep(task);
+  if ((or(m.state.flags, pfn, PG.locked) & PG.locked) !== 0) return false;
+  if (m.lockdep !== null) m.lockdep.acquire(task, m.folioClass);
+  return true;
+}
+
+/** The second half of lockFolio(), after takeFolio() has failed. */
+export function* waitFolio(task: Task, m: Machine, pfn: number): Op<void> {
   if (m.lockdep !== null) m.lockdep.acquire(task, m.folioClass);
   const flags = m.state.flags;
   for (;;) {
-    if (lab?.point()) yield STEP;
     const value = peek(flags, pfn);
     if ((value & PG.locked) === 0) {
       if (cas(flags, pfn, value, value | PG.locked) === value) return;
     } else if ((value & PG.waiters) !== 0 || cas(flags, pfn, value, value | PG.waiters) === value) {
       yield sleepOn(task, flags, pfn, value | PG.waiters);
     }
+    if (lab?.point()) yield STEP;
   }
 }
 

@@ -4,7 +4,14 @@
 import type { Machine } from '../machine.js';
 import { PTES_PER_TABLE } from '../memory/layout.js';
 import { add, cas, load, read, write } from '../memory/word.js';
-import { downRead, spinUnlock, takeSpinLock, upRead, waitSpinLock } from '../sched/lock.js';
+import {
+  spinUnlock,
+  takeRead,
+  takeSpinLock,
+  upRead,
+  waitRead,
+  waitSpinLock,
+} from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { putFolio } from './alloc.js';
@@ -20,7 +27,8 @@ export function* mkclean(task: Task, m: Machine, inode: number, pfn: number): Op
   const s = m.state;
   const index = read(s.index, pfn);
   let cleaned = false;
-  yield* downRead(task, m.iMmapRwsem, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeRead(task, m.iMmapRwsem, inode)) yield* waitRead(task, m.iMmapRwsem, inode);
   for (let vma = read(s.iMmap, inode); vma !== 0; vma = read(s.vmaNextInFile, vma - 1)) {
     const vpn = vpnOf(m, vma - 1, index);
     if (vpn < 0) continue;
@@ -71,7 +79,8 @@ export function* unmapFolio(task: Task, m: Machine, inode: number, pfn: number):
   if (lab?.point()) yield STEP;
   if (load(s.mapcount, pfn) === 0) return;
   const index = read(s.index, pfn);
-  yield* downRead(task, m.iMmapRwsem, inode);
+  if (lab?.point()) yield STEP;
+  if (!takeRead(task, m.iMmapRwsem, inode)) yield* waitRead(task, m.iMmapRwsem, inode);
   for (let vma = read(s.iMmap, inode); vma !== 0; vma = read(s.vmaNextInFile, vma - 1)) {
     const vpn = vpnOf(m, vma - 1, index);
     if (vpn >= 0) yield* zapPte(task, m, read(s.vmaMm, vma - 1) - 1, vpn, pfn);

@@ -12,7 +12,15 @@ import type { SyncMode } from './address-space.js';
 import { allocPage, putFolio } from './alloc.js';
 import { copyFrame, zeroTail } from './content.js';
 import { accountDirty, cancelDirty, markDirty, startWriteback } from './dirty.js';
-import { lockFolio, maybePinned, PG, PIN_BIAS, unlockFolio, waitOnWriteback } from './folio.js';
+import {
+  maybePinned,
+  PG,
+  PIN_BIAS,
+  takeFolio,
+  unlockFolio,
+  waitFolio,
+  waitOnWriteback,
+} from './folio.js';
 import { allocPageOrReclaim } from './reclaim.js';
 import { mkclean } from './rmap.js';
 
@@ -38,7 +46,8 @@ export function* prepareWriteback(
   mode: SyncMode,
   ready: ReadyFolio,
 ): Op<boolean> {
-  yield* lockFolio(task, m, pfn);
+  if (lab?.point()) yield STEP;
+  if (!takeFolio(task, m, pfn)) yield* waitFolio(task, m, pfn);
   let submits = false;
   try {
     submits = yield* prepareLocked(task, m, inode, pfn, mode, ready);
@@ -61,8 +70,19 @@ function* prepareLocked(
 ): Op<boolean> {
   const rule =
     mode === 'all' ? m.profile.pinnedWriteback.syncAll : m.profile.pinnedWriteback.syncNone;
-  if (!(yield* isStillDirty(task, m, inode, pfn, mode))) return false;
-  if (!(yield* hasBuffers(task, m, inode, pfn))) return false;
+  const { mapping, flags } = m.state;
+  // Steps 2 and 3: still this file's, dirty, and not under writeback (SYNC_ALL waits for that).
+  if (lab?.point()) yield STEP;
+  if (load(mapping, pfn) !== inode + 1) return false;
+  if (lab?.point()) yield STEP;
+  const value = load(flags, pfn);
+  if ((value & PG.dirty) === 0) return false;
+  if ((value & PG.writeback) !== 0) {
+    if (mode === 'none') return false;
+    yield* waitOnWriteback(task, m, pfn);
+  }
+  // Step 4: buffers come and go under the folio lock, so that the flag seen above still holds.
+  if ((value & PG.private) === 0 && !(yield* withoutBuffers(task, m, inode, pfn))) return false;
 
   let pinned = false;
   if (m.profile.pinnedTest === 'before-mkclean' && rule.action !== 'proceed') {
@@ -78,36 +98,17 @@ function* prepareLocked(
   ready.frame = pfn;
   ready.pinned = pinned;
   if (pinned && !(yield* applyRule(task, m, pfn, mode, rule, ready))) return false;
-  yield* zeroPastEnd(m, inode, pfn, ready.frame);
+  // Step 6: only now is i_size looked at, and what lies past it zeroed in what is written.
+  if (lab?.point()) yield STEP;
+  const within = loadLong(m.state.iSize, inode) - read(m.state.index, pfn) * m.geometry.pageBytes;
+  if (within > 0 && within < m.geometry.pageBytes) yield* zeroTail(m, ready.frame, within);
   if (pinned && rule.staysDirty) yield* markDirty(task, m, pfn);
   yield* startWriteback(task, m, inode, pfn);
   return true;
 }
 
-/** Steps 2 and 3: still this file's, dirty, and not under writeback (SYNC_ALL waits for that). */
-function* isStillDirty(
-  task: Task,
-  m: Machine,
-  inode: number,
-  pfn: number,
-  mode: SyncMode,
-): Op<boolean> {
-  const { mapping, flags } = m.state;
-  if (lab?.point()) yield STEP;
-  if (load(mapping, pfn) !== inode + 1) return false;
-  if (lab?.point()) yield STEP;
-  const value = load(flags, pfn);
-  if ((value & PG.dirty) === 0) return false;
-  if ((value & PG.writeback) === 0) return true;
-  if (mode === 'none') return false;
-  yield* waitOnWriteback(task, m, pfn);
-  return true;
-}
-
-/** Step 4: what happens to a dirty folio that the file system was never told of. */
-function* hasBuffers(task: Task, m: Machine, inode: number, pfn: number): Op<boolean> {
-  if (lab?.point()) yield STEP;
-  if ((load(m.state.flags, pfn) & PG.private) !== 0) return true;
+/** What happens to a dirty folio that the file system was never told of. True: write it. */
+function* withoutBuffers(task: Task, m: Machine, inode: number, pfn: number): Op<boolean> {
   const where = `page ${String(read(m.state.index, pfn))} of inode ${String(inode)}`;
   switch (m.profile.dirtyWithoutBuffers) {
     case 'bug':
@@ -180,14 +181,6 @@ export function* waitForPins(task: Task, m: Machine, pfn: number): Op<void> {
     }
     yield sleepOn(task, m.state.refcount, pfn, count);
   }
-}
-
-/** Step 6: only now is i_size looked at, and what lies past it zeroed in what is written. */
-function* zeroPastEnd(m: Machine, inode: number, pfn: number, frame: number): Op<void> {
-  if (lab?.point()) yield STEP;
-  const size = loadLong(m.state.iSize, inode);
-  const within = size - read(m.state.index, pfn) * m.geometry.pageBytes;
-  if (within > 0 && within < m.geometry.pageBytes) yield* zeroTail(m, frame, within);
 }
 
 /**

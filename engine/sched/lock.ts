@@ -110,10 +110,29 @@ export function mutexUnlock(task: Task, locks: Locks, index: number): void {
 
 /** Takes rwsem `index` shared; may sleep, also behind a writer that only waits. */
 export function* downRead(task: Task, locks: Locks, index: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  if (!takeRead(task, locks, index)) yield* waitRead(task, locks, index);
+}
+
+/**
+ * The first half of downRead(), for hot paths: takes the lock shared if no writer has it or waits
+ * for it. One step; if it returns false, `yield* waitRead(...)` must follow in that step.
+ */
+export function takeRead(task: Task, locks: Locks, index: number): boolean {
   mightSleep(task);
+  for (;;) {
+    const value = peek(locks.words, index);
+    if ((value & (WRITER | WRITER_WAITING)) !== 0) return false;
+    if (cas(locks.words, index, value, value + 1) === value) break;
+  }
+  if (locks.lockdep !== null) locks.lockdep.acquire(task, locks.cls);
+  return true;
+}
+
+/** The second half of downRead(), after takeRead() has failed. */
+export function* waitRead(task: Task, locks: Locks, index: number): Op<void> {
   if (locks.lockdep !== null) locks.lockdep.acquire(task, locks.cls);
   for (;;) {
-    if (lab?.point()) yield STEP;
     const value = peek(locks.words, index);
     if ((value & (WRITER | WRITER_WAITING)) === 0) {
       if (cas(locks.words, index, value, value + 1) === value) return;
@@ -123,6 +142,7 @@ export function* downRead(task: Task, locks: Locks, index: number): Op<void> {
     ) {
       yield sleepOn(task, locks.words, index, value | SLEEPERS);
     }
+    if (lab?.point()) yield STEP;
   }
 }
 
