@@ -8,6 +8,7 @@ import { profileCommand } from './commands/profile.js';
 import { regionCommand } from './commands/region.js';
 import { serveCommand } from './commands/serve.js';
 import { statusCommand } from './commands/status.js';
+import { volumeCommand } from './commands/volume.js';
 import { makeGroup } from './frame/command.js';
 import { packageVersion } from './frame/version.js';
 
@@ -25,6 +26,7 @@ export function buildProgram(): Command {
       benchCommand(),
       serveCommand(),
       statusCommand(),
+      volumeCommand(),
       diskCommand(),
       regionCommand(),
       profileCommand(),

@@ -59,6 +59,9 @@ function plant(folder: string): void {
   chmodSync(join(folder, 'src/deep/er'), 0o555);
   mkdirSync(join(folder, 'there'));
   writeFileSync(join(folder, 'occupied'), 'a file in the way');
+  symlinkSync('occupied', join(folder, 'to-occupied'));
+  symlinkSync('nowhere', join(folder, 'to-nowhere'));
+  symlinkSync('there', join(folder, 'to-there'));
   execFileSync('find', [folder, '-exec', 'touch', '-hd', '@1700000000.25', '{}', '+']);
 }
 
@@ -76,6 +79,9 @@ const cases: readonly (readonly [name: string, from: string, to: string])[] = [
   ['a tree below what is missing', 'src', 'no/such'],
   ['a file with a slash', 'src/file/', 'there'],
   ['what is missing', 'src/nothing', 'there'],
+  ['a file over a link to a file', 'src/file', 'to-occupied'],
+  ['a file over a link to nowhere', 'src/file', 'to-nowhere'],
+  ['a tree into a link to a directory', 'src', 'to-there'],
   ['a link', 'src/to-folder', 'there'],
   ['a link with a slash', 'src/to-folder/', 'there'],
 ];

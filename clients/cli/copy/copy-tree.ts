@@ -167,9 +167,12 @@ class Copy {
   private async file(from: string, node: Node, to: string, named: boolean): Promise<void> {
     const there = await this.target.stat(to, named);
     if (there !== null && there.kind !== 'file') await this.clear(to, there);
+    if (there === null && named && (await this.target.stat(to, false)) !== null) {
+      throw new CliError('ENOENT', `${this.target.show(to)} is a link to nowhere: remove it first`);
+    }
     const reader = await this.source.openReader(from);
     try {
-      const writer = await this.target.openWriter(to);
+      const writer = await this.target.openWriter(to, named);
       try {
         await this.contents(reader, writer, from);
       } catch (error) {

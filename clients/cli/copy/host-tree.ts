@@ -64,9 +64,9 @@ export class HostTree implements Tree {
     );
   }
 
-  openWriter(path: string): Writer {
+  openWriter(path: string, follow: boolean): Writer {
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-    const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW;
+    const flags = O_WRONLY | O_CREAT | O_TRUNC | (follow ? 0 : O_NOFOLLOW);
     return new HostWriter(
       path,
       call(path, () => openSync(path, flags, 0o600)),

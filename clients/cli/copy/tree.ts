@@ -45,8 +45,8 @@ export interface Tree {
   /** Names in a directory, without `.` and `..`. */
   list(path: string): Later<string[]>;
   openReader(path: string): Later<Reader>;
-  /** A new file, or one that is emptied. A link at the end of the path is an error. */
-  openWriter(path: string): Later<Writer>;
+  /** A new file, or one that is emptied. @param follow a link at the end of the path; else it is an error */
+  openWriter(path: string, follow: boolean): Later<Writer>;
   mkdir(path: string): Later<void>;
   readlink(path: string): Later<string>;
   symlink(path: string, target: string, attributes: Attributes): Later<void>;

@@ -3,12 +3,14 @@
 import { Presets, SingleBar } from 'cli-progress';
 
 export interface Progress {
+  /** False where nothing is drawn, so that there is no need to find out a total. */
+  readonly shown: boolean;
   /** @param total 0 while it is not known */
   update(value: number, total: number, note: string): void;
   stop(): void;
 }
 
-const SILENT: Progress = { update: () => undefined, stop: () => undefined };
+const SILENT: Progress = { shown: false, update: () => undefined, stop: () => undefined };
 /** Between two drawings, so that drawing costs nothing. */
 const DRAW_MS = 100;
 
@@ -30,6 +32,7 @@ export function startProgress(label: string, json: boolean): Progress {
   bar.start(1, 0, { note: '' });
   let drawn = 0;
   return {
+    shown: true,
     update: (value, total, note) => {
       const now = performance.now();
       if (now - drawn < DRAW_MS) return;

@@ -1,0 +1,35 @@
+// Opens the volume that a command names: a backing file, or with --socket a volume of a daemon.
+
+import type { Command } from 'commander';
+import type { Tree } from '../copy/tree.js';
+import { type Interrupt, interruptible } from '../frame/interrupt.js';
+import { MountedTree } from './mounted-tree.js';
+import { MountedVolume } from './mounted-volume.js';
+
+/** Adds the option that sends a command to a daemon. */
+export function withDaemonOption(command: Command): Command {
+  return command.option(
+    '--socket <path>',
+    'let a daemon do it: IMAGE is the name of a volume there',
+  );
+}
+
+/**
+ * Runs `work` with the files of a volume, which is unmounted afterwards, also after a signal.
+ * @param socket of the daemon that serves the volume, if one does
+ */
+export async function onVolume<T>(
+  image: string,
+  socket: string | undefined,
+  work: (tree: Tree, interrupt: Interrupt) => Promise<T>,
+): Promise<T> {
+  return await interruptible(async (interrupt) => {
+    if (socket !== undefined) throw new Error('volumes of a daemon');
+    const mounted = new MountedVolume(image);
+    try {
+      return await work(new MountedTree(mounted), interrupt);
+    } finally {
+      mounted.close();
+    }
+  });
+}
