@@ -8,9 +8,6 @@ import type { Op, Task } from '../sched/op.js';
 import type { Files } from './files.js';
 import { NAME_BYTES_MAX, PATH_BYTES_MAX, SYMLINKS_MAX } from './limits.js';
 
-/** What walking a path asks of a volume. */
-export type Names = Pick<Files, 'rootIno' | 'iget' | 'iput' | 'lookup' | 'readlink'>;
-
 /** A directory, with a reference, and the last name of a path in it. */
 export interface Place {
   readonly dir: number;
@@ -26,7 +23,7 @@ export function isType(m: Machine, inode: number, type: number): boolean {
  * The inode of a path, with a reference.
  * @throws Errno ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EINVAL
  */
-export function* resolve(task: Task, m: Machine, files: Names, path: string): Op<number> {
+export function* resolve(task: Task, m: Machine, files: Files, path: string): Op<number> {
   const steps = componentsOf(path);
   let inode = yield* files.iget(task, files.rootIno);
   let links = 0;
@@ -67,7 +64,7 @@ export function* resolve(task: Task, m: Machine, files: Names, path: string): Op
 }
 
 /** The directory that holds the last name of a path. @throws as resolve(); EEXIST for the root itself */
-export function* resolveParent(task: Task, m: Machine, files: Names, path: string): Op<Place> {
+export function* resolveParent(task: Task, m: Machine, files: Files, path: string): Op<Place> {
   const steps = componentsOf(path);
   const name = steps.pop();
   if (name === undefined || name === '..') throw new Errno('EEXIST', `${path} is a directory`);
@@ -96,7 +93,7 @@ function notDirectory(path: string): Errno {
   return new Errno('ENOTDIR', `${path}: a part of it is not a directory`);
 }
 
-function* readAndPut(task: Task, files: Names, link: number): Op<string> {
+function* readAndPut(task: Task, files: Files, link: number): Op<string> {
   try {
     return yield* files.readlink(task, link);
   } finally {
@@ -104,7 +101,7 @@ function* readAndPut(task: Task, files: Names, link: number): Op<string> {
   }
 }
 
-function* putAll(task: Task, files: Names, inodes: number[]): Op<void> {
+function* putAll(task: Task, files: Files, inodes: number[]): Op<void> {
   for (let inode = inodes.pop(); inode !== undefined; inode = inodes.pop()) {
     yield* files.iput(task, inode);
   }

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { makeGroup } from '../frame/command.js';
 import { getCommand, putCommand } from './volume/copy.js';
+import { fsckCommand } from './volume/fsck.js';
 import { listCommand } from './volume/list.js';
 import { mkfsCommand } from './volume/mkfs.js';
 import { removeCommand } from './volume/remove.js';
@@ -18,6 +19,6 @@ export function volumeCommand(): Command {
       ['pinfold volume get disk.img /src ./copy', 'copy it out again'],
       ['pinfold volume fsck disk.img', 'check it'],
     ],
-    [mkfsCommand(), listCommand(), putCommand(), getCommand(), removeCommand()],
+    [mkfsCommand(), fsckCommand(), listCommand(), putCommand(), getCommand(), removeCommand()],
   );
 }

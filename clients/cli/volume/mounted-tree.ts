@@ -1,8 +1,9 @@
 // The files of a volume mounted in this process, as a tree. Calls block the thread.
 
 import { readFile, writeFile } from '../../../engine/fs/file.js';
-import { iget, iput } from '../../../engine/fs/inode.js';
-import { ROOT_INO, S_IF } from '../../../engine/fs/layout.js';
+import { VolumeFiles } from '../../../engine/fs/files.js';
+import { iput } from '../../../engine/fs/inode.js';
+import { S_IF } from '../../../engine/fs/layout.js';
 import {
   create,
   lookup,
@@ -16,7 +17,7 @@ import {
 import { setattr, stat, truncate } from '../../../engine/fs/truncate.js';
 import { Errno } from '../../../engine/sched/errors.js';
 import type { Op } from '../../../engine/sched/op.js';
-import { type Names, resolve, resolveParent } from '../../../engine/syscall/path.js';
+import { resolve, resolveParent } from '../../../engine/syscall/path.js';
 import type { Attributes, Node, NodeKind, Reader, Tree, Writer } from '../copy/tree.js';
 import { CliError, reasonOf } from '../frame/errors.js';
 import type { MountedVolume } from './mounted-volume.js';
@@ -25,17 +26,10 @@ const NEW_FILE_MODE = 0o600;
 const NEW_DIRECTORY_MODE = 0o700;
 
 export class MountedTree implements Tree {
-  private readonly names: Names;
+  private readonly names: VolumeFiles;
 
   constructor(private readonly mounted: MountedVolume) {
-    const { volume: v } = mounted;
-    this.names = {
-      rootIno: ROOT_INO,
-      iget: (task, ino) => iget(task, v, ino),
-      iput: (task, inode) => iput(task, v, inode),
-      lookup: (task, dir, name) => lookup(task, v, dir, name),
-      readlink: (task, inode) => readlink(task, v, inode),
-    };
+    this.names = new VolumeFiles(mounted.volume);
   }
 
   show(path: string): string {

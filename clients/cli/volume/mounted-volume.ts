@@ -1,67 +1,68 @@
-// A volume mounted in this process: one thread is its only CPU, drives the disk itself and cleans its
-// own dirty pages. The command has nothing else to do, so the thread may block.
+// A volume mounted in this process, with a machine of its own. This thread is its only CPU and may
+// block; the disk, the flusher and kswapd have threads of their own.
 
 import { type Disk, openDisk } from '../../../engine/block/disk.js';
-import { FileDevice } from '../../../engine/block/file-device.js';
-import { readSuperblock } from '../../../engine/fs/superblock.js';
-import { Volume, volumeConfig, volumeWords } from '../../../engine/fs/volume.js';
-import { createMachine, type Machine } from '../../../engine/machine.js';
-import { type Geometry, GLOBAL } from '../../../engine/memory/layout.js';
-import { initAllocator } from '../../../engine/mm/alloc.js';
-import { initNodes } from '../../../engine/mm/pagecache.js';
-import type { Profile } from '../../../engine/profile/profile.js';
+import { RunningMachine } from '../../../engine/boot.js';
+import type { Volume } from '../../../engine/fs/volume.js';
+import { GLOBAL } from '../../../engine/memory/layout.js';
 import { profileByName } from '../../../engine/profile/profiles.js';
 import { BlockingDriver } from '../../../engine/sched/blocking.js';
 import { Errno } from '../../../engine/sched/errors.js';
 import type { Op, Task } from '../../../engine/sched/op.js';
-import { createMemory, type Memory } from '../../../native/index.js';
-
-/** Sizes of the machine: 128 MiB of page frames, 16 MiB of them for metadata at most. */
-const PAGE_BYTES = 4096;
-const PAGES = 32_768;
-const METADATA_BUFFERS = 4096;
-const INODE_SLOTS = 4096;
-const TREE_NODES = 16_384;
-const QUEUE_DEPTH = 64;
 
 /** The rules in force while the command uses a volume: nothing of its own pins pages. */
 const PROFILE = 'best-known';
 
+const SIZES = {
+  memoryBytes: 128 * 2 ** 20,
+  cpus: 1,
+  mms: 1,
+  mmPages: 16,
+  vmas: 4,
+  inodes: 4096,
+  /** 16 MiB of the frames, at most. */
+  buffers: 4096,
+};
+
 export class MountedVolume {
-  readonly m: Machine;
-  readonly volume: Volume;
-  readonly task: Task;
-  /** Transactions of the journal that were replayed when it was mounted: not 0 after a crash. */
-  readonly replayed: number;
   private readonly driver: BlockingDriver;
-  private readonly memory: Memory;
-  private mounted = true;
+  private mounted = false;
+
+  private constructor(
+    readonly image: string,
+    private readonly disk: Disk,
+    private readonly machine: RunningMachine,
+    readonly task: Task,
+  ) {
+    const { global } = machine.m.state;
+    this.driver = new BlockingDriver(global.subarray(GLOBAL.panic, GLOBAL.panic + 1));
+  }
 
   /**
    * Locks the image and mounts it.
    * @throws Errno ENOENT, EBUSY (lock held by pid N), EUCLEAN (no volume, or damaged), EIO
    */
-  constructor(
-    readonly image: string,
-    private readonly disk: Disk = openDisk(image),
-  ) {
-    this.memory = createMemory(PAGES * PAGE_BYTES, { name: 'pinfold-frames' });
+  static async open(image: string): Promise<MountedVolume> {
+    const disk = openDisk(image);
     try {
-      const sb = readSuperblock(disk.fd, disk.sizeBytes);
-      const config = volumeConfig(sb, INODE_SLOTS, METADATA_BUFFERS, QUEUE_DEPTH);
-      this.m = newMachine(volumeWords(config), profileByName(PROFILE), this.memory.segments);
-      const { global, extra } = this.m.state;
-      this.driver = new BlockingDriver(global.subarray(GLOBAL.panic, GLOBAL.panic + 1));
-      const device = new FileDevice(this.m, disk.fd, disk.sizeBytes);
-      this.volume = new Volume(this.m, { sb, config, words: extra }, device);
-      this.volume.init();
-      this.task = this.m.newTask('pinfold');
-      this.replayed = this.run(this.volume.mount(this.task)).transactions;
+      const profile = profileByName(PROFILE);
+      const machine = new RunningMachine({ disk, profile, sizes: SIZES, lockdep: false });
+      const task = machine.m.newTask('pinfold');
+      const mounted = new MountedVolume(image, disk, machine, task);
+      await mounted.mount();
+      return mounted;
     } catch (error) {
-      this.memory.close();
       disk.close();
       throw naming(image, error);
     }
+  }
+
+  get m(): RunningMachine['m'] {
+    return this.machine.m;
+  }
+
+  get volume(): Volume {
+    return this.machine.v;
   }
 
   /** Runs an operation to its end. */
@@ -70,41 +71,31 @@ export class MountedVolume {
   }
 
   /** Makes everything durable, unmounts, and gives the lock up. */
-  close(): void {
-    if (!this.mounted) return;
-    this.mounted = false;
+  async close(): Promise<void> {
     try {
-      this.run(this.volume.unmount(this.task));
+      await this.machine.stopKernel();
+      if (this.mounted) this.run(this.volume.unmount(this.task));
+      this.mounted = false;
     } catch (error) {
       throw naming(this.image, error);
     } finally {
-      this.memory.close();
+      await this.machine.stop();
+      this.machine.memory.close();
       this.disk.close();
     }
   }
-}
 
-function newMachine(
-  extraWords: number,
-  profile: Profile,
-  frames: readonly SharedArrayBuffer[],
-): Machine {
-  const geometry: Geometry = {
-    pageBytes: PAGE_BYTES,
-    pages: PAGES,
-    cpus: 1,
-    mms: 1,
-    mmPages: 16,
-    vmas: 4,
-    inodes: INODE_SLOTS,
-    nodes: TREE_NODES,
-    framesInState: false,
-    extraWords,
-  };
-  const m = createMachine(geometry, profile, frames, false);
-  initAllocator(m);
-  initNodes(m);
-  return m;
+  private async mount(): Promise<void> {
+    await this.machine.startDisk();
+    try {
+      this.run(this.machine.mount(this.task));
+      await this.machine.startKernel();
+      this.mounted = true;
+    } catch (error) {
+      await this.machine.stop();
+      throw error;
+    }
+  }
 }
 
 /** Errors of the engine name inodes and blocks; the user also wants to know of which image. */

@@ -25,11 +25,11 @@ export async function onVolume<T>(
 ): Promise<T> {
   return await interruptible(async (interrupt) => {
     if (socket !== undefined) throw new Error('volumes of a daemon');
-    const mounted = new MountedVolume(image);
+    const mounted = await MountedVolume.open(image);
     try {
       return await work(new MountedTree(mounted), interrupt);
     } finally {
-      mounted.close();
+      await mounted.close();
     }
   });
 }

@@ -92,7 +92,7 @@ function rowOf(entry: Entry): string[] {
 
 /** `rwxr-x---`, as ls prints it. */
 function permissions(mode: number): string {
-  const letters = [...'rwxrwxrwx'].map((letter, i) => ((mode >> (8 - i)) & 1 ? letter : '-'));
+  const letters = Array.from('rwxrwxrwx', (letter, i) => ((mode >> (8 - i)) & 1 ? letter : '-'));
   const special = [
     [0o4000, 2, 's'],
     [0o2000, 5, 's'],

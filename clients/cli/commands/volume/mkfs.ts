@@ -83,11 +83,12 @@ export function mkfsCommand(): Command {
         journalBytes: sb.journalBlocks * BLOCK_BYTES,
         features,
       };
-      if (json) printJson(made);
-      else {
+      if (json) {
+        printJson(made);
+      } else {
+        const extras = features.length === 0 ? '' : `, with ${features.join(', ')}`;
         print(
-          `${image}: a volume of ${humanSize(sizeBytes)} for up to ${sb.inodes - 2} files` +
-            `${features.length === 0 ? '' : `, with ${features.join(', ')}`}`,
+          `${image}: a volume of ${humanSize(sizeBytes)} for up to ${sb.inodes - 2} files${extras}`,
         );
       }
     } finally {
@@ -115,8 +116,8 @@ function openTarget(image: string, { size: wanted, force, preallocate }: Target)
     if (isNew) return disk;
     if (!force) refuseData(image, disk);
     if (wanted === undefined || wanted === disk.sizeBytes) return disk;
-    if (there?.isFile() !== true || !force) {
-      const advice = there?.isFile() === true ? ', or add --force' : '';
+    if (!there.isFile() || !force) {
+      const advice = there.isFile() ? ', or add --force' : '';
       throw new CliError(
         'EEXIST',
         `${image} has ${formatSize(disk.sizeBytes)}, not ${formatSize(wanted)}: leave --size out${advice}`,
