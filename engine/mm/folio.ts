@@ -39,7 +39,12 @@ export function* lockFolio(task: Task, m: Machine, pfn: number): Op<void> {
  */
 export function takeFolio(task: Task, m: Machine, pfn: number): boolean {
   mightSleep(task);
-  if ((or(m.state.flags, pfn, PG.locked) & PG.locked) !== 0) return false;
+  const { flags } = m.state;
+  for (;;) {
+    const value = peek(flags, pfn);
+    if ((value & PG.locked) !== 0) return false;
+    if (cas(flags, pfn, value, value | PG.locked) === value) break;
+  }
   if (m.lockdep !== null) m.lockdep.acquire(task, m.folioClass);
   return true;
 }
