@@ -2,7 +2,7 @@
 
 /** Bytes of one record in a machine's ring of findings, and how many it keeps. */
 export const FINDING_BYTES = 768;
-export const FINDINGS_MAX = 128;
+export const FINDINGS_MAX = 512;
 
 /** Kinds of failure (kernel.md 4.14). Stable: reports and tables name them. */
 export const FINDING_KINDS = [

@@ -109,15 +109,18 @@ export function* bufferedRead(job: Job, scratch: Scratch): Op<void> {
   }
   // Short: the file is truncated just now, and what lies past its end reads as nothing.
   scratch.page.fill(0, length);
-  checkPage(job, spot, scratch.pageWords);
+  checkPage(job, spot, scratch.pageWords, null);
   board.add(worker, 'read');
 }
 
-/** Judges all cells of a page for which claims were opened. */
-export function checkPage(job: Job, spot: Spot, words: Int32Array): void {
+/**
+ * Judges all cells of a page.
+ * @param whole the claim opened on a page that one CPU owns; null: those of the writers were opened
+ */
+export function checkPage(job: Job, spot: Spot, words: Int32Array, whole: Claim | null): void {
   for (let i = 0; i < CELLS_PER_PAGE; i++) {
     const writer = cellOwner(job.plan, spot.file, i);
-    const claim = claims[i];
+    const claim = whole ?? claims[i];
     if (writer >= 0) closeClaim(job, spot, writer, claim);
     else claim.floor = claim.invoked = 0;
     checkCell(job, spot, words, i * CELL_WORDS, writer, claim);
@@ -133,7 +136,7 @@ function checkCell(
   claim: Claim,
 ): void {
   readCell(words, at, cell);
-  const kind = judge(cell, { writer, file: spot.file.number, page: spot.page }, claim);
+  const kind = judge(cell, { writer, file: spot.file.stampedAs, page: spot.page }, claim);
   job.board.add(job.worker, 'cellsRead');
   if (kind !== null) reportCell(job, kind, spot, writer, cell, claim);
 }

@@ -6,7 +6,7 @@ import type { Machine } from '../../engine/machine.js';
 import { Errno } from '../../engine/sched/errors.js';
 import type { Task } from '../../engine/sched/op.js';
 import type { Board } from './board.js';
-import { hazardOfLoss } from './classify.js';
+import { hazardOfLoss, isChecksumError } from './classify.js';
 import type { DmaQueue } from './dma-queue.js';
 import { HOT_PAGES, REGISTERED_PAGES } from './limits.js';
 import { type Claim, explain } from './oracle.js';
@@ -85,10 +85,9 @@ export function tolerate(job: Job, error: unknown, spot: Spot, cuts: number): vo
   }
 }
 
-/** An error that no rule and no workload explains. A page that can't be read was torn. */
+/** An error that no rule and no workload explains. A wrong checksum the file system reports itself. */
 export function reportError(job: Job, error: Errno, spot: Spot): void {
-  const kind: FindingKind = error.message.includes('checksum') ? 'torn-write' : 'spurious-error';
-  report(job, kind, null, spot, error.message);
+  if (!isChecksumError(error)) report(job, 'spurious-error', null, spot, error.message);
 }
 
 export function report(

@@ -23,6 +23,8 @@ export interface FilePlan {
   readonly pages: number;
   /** The CPU that owns all of it; -1 for a shared file. */
   readonly owner: number;
+  /** The file that its stamps name: a direct file's are made out to the buffer file that follows it. */
+  readonly stampedAs: number;
   /** Its first page among all pages, and its first row among all rows. */
   readonly firstPage: number;
   readonly firstRow: number;
@@ -67,6 +69,7 @@ export function makePlan(cpus: number, devices: number, size: PlanSize = FULL_SI
       use,
       pages: count,
       owner,
+      stampedAs: files.length + (use === 'direct' ? 1 : 0),
       firstPage: pages,
       firstRow: rows,
       rowsPerPage,

@@ -1,0 +1,328 @@
+// A run of the stress: epochs of jobs, ended by the clock or by a BUG; after each one a look at what
+// the disk holds.
+
+import { Piscina } from 'piscina';
+import type { Disk } from '../../engine/block/disk.js';
+import type { FsckReport } from '../../engine/fs/fsck.js';
+import type { Superblock } from '../../engine/fs/layout.js';
+import type { VolumeShared } from '../../engine/fs/volume.js';
+import type { MachineShared } from '../../engine/machine.js';
+import { GLOBAL, handedOver } from '../../engine/memory/layout.js';
+import type { Profile } from '../../engine/profile/profile.js';
+import { Errno } from '../../engine/sched/errors.js';
+import { doorbells } from '../../engine/sched/wait.js';
+import { type Board, newBoard, OPERATIONS } from './board.js';
+import { dmaQueueBuffer } from './dma-queue.js';
+import { FindingLog } from './findings.js';
+import type { JobShared } from './job-shared.js';
+import { EPOCHS_MAX, LOOK_MS, PROGRESS_MS } from './limits.js';
+import type { StressOptions } from './options.js';
+import type { Plan } from './plan.js';
+import type { StressProgress, StressReport } from './report.js';
+import { Rig } from './rig.js';
+import { PAGE_BYTES } from './stamp.js';
+import { newTables, type Tables, type TablesShared } from './tables.js';
+import type { Begun, Ended, WardenShared } from './warden.js';
+import type { Counted, VerifyMode } from './verify.js';
+
+/** What a new life's memory is full of, so that nothing rests on its being zero. */
+const GARBAGE = 0x5a;
+
+/** How often it is looked whether the jobs of an epoch still run. */
+const JOBS_LOOK_MS = 10;
+/** How long jobs may take to stop. */
+const HANG_MS = 30_000;
+const CRASHES_AT_REST_MAX = 3;
+const DAMAGES_MAX = 20;
+
+export class Run {
+  private readonly tables: Tables;
+  private readonly board: Board;
+  private readonly log: FindingLog;
+  private readonly pool: Piscina;
+  private readonly frames: SharedArrayBuffer;
+  private readonly damages: string[] = [];
+  private phase = 'formatting';
+  private epoch = 0;
+  private fsckRuns = 0;
+  private verifiedCells = 0;
+  private pagesWritten = 0;
+  private runningMs = 0;
+  /** The machine whose findings are looked for, which of them were seen, and its files. */
+  private rig: Rig | null = null;
+  private seenFindings = 0;
+  private inos: readonly number[] = [];
+
+  constructor(
+    private readonly options: StressOptions,
+    private readonly profile: Profile,
+    private readonly plan: Plan,
+    private readonly disk: Disk,
+    private readonly onProgress: (progress: StressProgress) => void,
+  ) {
+    this.tables = newTables(plan, performance.timeOrigin + performance.now());
+    this.board = newBoard(plan.writers);
+    this.log = new FindingLog(profile.name, this.tables);
+    this.frames = new SharedArrayBuffer(plan.frames * PAGE_BYTES);
+    this.pool = new Piscina({
+      filename: new URL('./worker.js', import.meta.url).href,
+      minThreads: plan.writers,
+      maxThreads: plan.writers,
+    });
+  }
+
+  async run(): Promise<StressReport> {
+    const look = setInterval(() => this.look(), LOOK_MS);
+    const progress = setInterval(() => this.tell(), PROGRESS_MS);
+    const stop = (): void => this.board.stop();
+    this.options.signal?.addEventListener('abort', stop, { once: true });
+    try {
+      const sb = await this.format();
+      await this.lives(sb);
+      this.phase = 'done';
+      this.tell();
+      return this.report();
+    } finally {
+      clearInterval(look);
+      clearInterval(progress);
+      this.options.signal?.removeEventListener('abort', stop);
+      this.rig?.m.panic();
+      await this.rig?.stop();
+      await this.pool.destroy();
+    }
+  }
+
+  /**
+   * Lives of the machine: those in which jobs run, until the time is up; after each BUG one that
+   * verifies what fsync promised; and a last one that verifies everything.
+   */
+  private async lives(sb: Superblock): Promise<void> {
+    const endMs = performance.now() + this.options.seconds * 1000;
+    let verify: VerifyMode | null = null;
+    let crashesAtRest = 0;
+    for (;;) {
+      const runs = verify === null && this.hasTime(endMs);
+      if (runs) this.epoch++;
+      if (!(await this.life(sb, verify, runs ? endMs : 0))) {
+        verify = 'crash';
+        if (!runs && ++crashesAtRest > CRASHES_AT_REST_MAX) {
+          this.damages.push('the machine panics whenever the volume is mounted');
+          return;
+        }
+        continue;
+      }
+      await this.fsck();
+      if (runs) verify = 'final';
+      else if (verify === 'crash' && this.hasTime(endMs)) verify = null;
+      else return;
+    }
+  }
+
+  private hasTime(endMs: number): boolean {
+    return performance.now() < endMs && this.options.signal?.aborted !== true && this.epoch < EPOCHS_MAX;
+  }
+
+  /** One life of the machine. @returns did it end with a clean unmount? */
+  private async life(sb: Superblock, verify: VerifyMode | null, endMs: number): Promise<boolean> {
+    const rig = new Rig(this.plan, this.profile, sb, this.disk, this.frames);
+    this.rig = rig;
+    this.seenFindings = 0;
+    try {
+      await rig.startDisk();
+      const inodes = await this.begin(rig, verify);
+      if (inodes === null) return false;
+      if (endMs > 0) await this.runJobs(rig, inodes, endMs);
+      if (rig.m.panicked) return false;
+      this.phase = 'unmounting';
+      const ended = await this.warden<Ended>({ ...this.onMachine(rig), what: 'end', inodes });
+      if (ended !== null) this.count(ended.findings);
+      return ended !== null;
+    } finally {
+      if (rig.m.panicked) this.phase = 'restarting after a BUG';
+      await rig.stop();
+      this.look();
+      this.pagesWritten += Atomics.load(rig.m.state.global, GLOBAL.nrWritten) >>> 0;
+      this.rig = null;
+      new Uint8Array(this.frames).fill(GARBAGE);
+    }
+  }
+
+  /** Mounts and verifies. @returns the inode slots of the files, or null if the machine panicked */
+  private async begin(rig: Rig, verify: VerifyMode | null): Promise<readonly number[] | null> {
+    this.phase = verify === null ? 'mounting' : 'verifying';
+    const begun = await this.warden<Begun>({ ...this.onMachine(rig), what: 'begin', verify });
+    if (begun === null) return null;
+    this.look();
+    this.inos = begun.inos;
+    this.verifiedCells += begun.cells;
+    this.count(begun.findings);
+    return begun.inodes;
+  }
+
+  private async runJobs(rig: Rig, inodes: readonly number[], endMs: number): Promise<void> {
+    const { plan, board } = this;
+    await rig.startKernel();
+    this.phase = 'running';
+    board.goOn();
+    const cpusLeft = new Int32Array(new SharedArrayBuffer(4));
+    cpusLeft[0] = plan.cpus;
+    const queues = Array.from({ length: plan.devices }, dmaQueueBuffer);
+    const started = performance.now();
+    let left = plan.writers;
+    const jobs = Array.from({ length: plan.writers }, async (_, worker) => {
+      try {
+        const shared: JobShared = {
+          kind: 'job',
+          worker,
+          seed: this.options.seed,
+          epoch: this.epoch,
+          machine: rig.m.shared,
+          volume: rig.v.shared,
+          bells: doorbells(),
+          tables: this.tables.shared,
+          board: board.shared,
+          queues,
+          inodes,
+          cpusLeft,
+        };
+        await this.pool.run(shared);
+      } catch (error) {
+        rig.m.panic(); // the others must not wait for it
+        throw error;
+      } finally {
+        left--;
+      }
+    });
+    const all = Promise.allSettled(jobs);
+    while (performance.now() < endMs && !rig.m.panicked && left === plan.writers && !board.stopping) {
+      await rest(JOBS_LOOK_MS);
+    }
+    board.stop();
+    this.runningMs += performance.now() - started;
+    await this.awaitJobs(rig, all);
+    for (const job of await all) if (job.status === 'rejected') throw job.reason;
+    if (!rig.m.panicked) await rig.stopKernel();
+  }
+
+  /** Waits for the jobs; if they don't come to an end, that is a finding, and the machine ends. */
+  private async awaitJobs(rig: Rig, all: Promise<unknown>): Promise<void> {
+    this.phase = 'stopping';
+    const inTime = await Promise.race([all.then(() => true), rest(HANG_MS).then(() => false)]);
+    if (inTime) return;
+    const message = `CPUs and devices did not stop within ${HANG_MS / 1000} s`;
+    this.log.add({ kind: 'hang', hazard: null, task: 'all', message }, this.epoch, []);
+    rig.m.panic();
+    await all;
+  }
+
+  private async format(): Promise<Superblock> {
+    const { fd, sizeBytes } = this.disk;
+    const { seed } = this.options;
+    const bells = doorbells();
+    const sb = await this.warden<Superblock>({
+      kind: 'warden',
+      what: 'format',
+      bells,
+      fd,
+      sizeBytes,
+      seed,
+    });
+    if (sb === null) throw new Errno('EIO', 'the volume could not be made');
+    return sb;
+  }
+
+  private async fsck(): Promise<void> {
+    this.phase = 'fsck';
+    const { fd, sizeBytes } = this.disk;
+    const bells = doorbells();
+    const found = await this.warden<FsckReport>({ kind: 'warden', what: 'fsck', bells, fd, sizeBytes });
+    this.fsckRuns++;
+    for (const damage of found?.damages ?? []) {
+      if (this.damages.length < DAMAGES_MAX) this.damages.push(`${damage.code}: ${damage.message}`);
+    }
+  }
+
+  private onMachine(rig: Rig): {
+    readonly kind: 'warden';
+    readonly bells: Int32Array;
+    readonly machine: MachineShared;
+    readonly volume: VolumeShared;
+    readonly tables: TablesShared;
+  } {
+    return {
+      kind: 'warden',
+      bells: doorbells(),
+      machine: rig.m.shared,
+      volume: rig.v.shared,
+      tables: this.tables.shared,
+    };
+  }
+
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- what each task comes to
+  private async warden<T>(task: WardenShared): Promise<T | null> {
+    return handedOver<T | null>(await this.pool.run(task));
+  }
+
+  private count(findings: readonly Counted[]): void {
+    for (const { finding, count } of findings) this.log.add(finding, this.epoch, this.inos, count);
+  }
+
+  /** Takes down what the machine has found since the last look. */
+  private look(): void {
+    if (this.rig === null) return;
+    const { next, found } = this.rig.m.findingsSince(this.seenFindings);
+    this.seenFindings = next;
+    for (const finding of found) this.log.add(finding, this.epoch, this.inos);
+  }
+
+  private tell(): void {
+    const { board } = this;
+    const written = this.rig?.m.state.global[GLOBAL.nrWritten] ?? 0;
+    this.onProgress({
+      elapsedSeconds: this.tables.now() / 1000,
+      seconds: this.options.seconds,
+      epoch: this.epoch,
+      phase: this.phase,
+      operations: OPERATIONS.reduce((sum, name) => sum + board.total(name), 0),
+      pagesPinned: board.total('pagesPinned'),
+      pagesWrittenBack: this.pagesWritten + (written >>> 0),
+      findings: this.log.total,
+    });
+  }
+
+  private report(): StressReport {
+    const { board, options } = this;
+    const findings = this.log.summary();
+    const unexpected = findings.filter((one) => !one.expected);
+    const seconds = this.runningMs / 1000;
+    const perSecond = (bytes: number): number => (seconds > 0 ? bytes / seconds / 1e9 : 0);
+    const operations = Object.fromEntries(OPERATIONS.map((name) => [name, board.total(name)]));
+    return {
+      profile: options.profile,
+      seed: options.seed,
+      cpus: options.cpus,
+      devices: options.devices,
+      seconds,
+      aborted: options.signal?.aborted === true,
+      epochs: this.epoch,
+      operations,
+      gigabytesPerSecond: {
+        cpuStores: perSecond(board.total('storeBytes')),
+        dma: perSecond(board.total('dmaBytes')),
+        writeback: perSecond(this.pagesWritten * PAGE_BYTES),
+      },
+      pagesPinned: board.total('pagesPinned'),
+      pagesWrittenBack: this.pagesWritten,
+      findings,
+      fsck: { runs: this.fsckRuns, clean: this.damages.length === 0, damages: this.damages },
+      verifiedCells: this.verifiedCells,
+      cellsReadMeanwhile: board.total('cellsRead'),
+      ok: unexpected.length === 0 && this.damages.length === 0,
+      unexpected,
+    };
+  }
+}
+
+function rest(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
