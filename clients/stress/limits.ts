@@ -46,11 +46,6 @@ export const JOURNAL_BLOCKS = 1_024;
 /** Blocks for metadata, beyond two for each page (checksummed data are never overwritten in place). */
 export const SPARE_BLOCKS = 4_096;
 
-/** Findings of one hazard and kind that are told in full; all are counted. */
-export const EXAMPLES_MAX = 1;
-/** Findings that the jobs keep between two looks of the main thread. */
-export const FINDINGS_RING = 256;
-export const FINDING_TEXT_BYTES = 1_000;
 
 /** How often the main thread looks for findings, and tells of its progress. */
 export const LOOK_MS = 50;
