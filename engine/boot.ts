@@ -39,6 +39,8 @@ export interface BootOptions {
   readonly profile: Profile;
   readonly sizes: BootSizes;
   readonly lockdep: boolean;
+  /** Read each write back and compare it with its checksum: VolumeShared.readBack. */
+  readonly readBack?: boolean;
   /** Frames of an earlier life of the machine, to be used again whatever is in them. */
   readonly memory?: Memory;
 }
@@ -79,7 +81,8 @@ export class RunningMachine {
     );
     initAllocator(this.m);
     initNodes(this.m);
-    this.v = new Volume(this.m, { sb, config, words: this.m.state.extra });
+    const readBack = options.readBack === true;
+    this.v = new Volume(this.m, { sb, config, words: this.m.state.extra, readBack });
     this.v.init();
   }
 

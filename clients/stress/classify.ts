@@ -1,7 +1,6 @@
 // From what a detector saw to the hazard of kernel.md that it is an instance of.
 
 import type { Finding } from '../../engine/finding.js';
-import type { Errno } from '../../engine/sched/errors.js';
 import { REGISTERED_PAGES } from './limits.js';
 import type { FilePlan, Plan } from './plan.js';
 import { EVENT, type Tables } from './tables.js';
@@ -56,6 +55,6 @@ export function hazardOfLoss(plan: Plan, profile: string, writer: number): strin
 }
 
 /** Did a read fail because a block is not what was checksummed? The file system reports that itself. */
-export function isChecksumError(error: Errno): boolean {
-  return error.code === 'EIO' && error.message.includes('checksum 0x');
+export function isChecksumMessage(message: string): boolean {
+  return message.startsWith('EIO') && message.includes('checksum 0x');
 }

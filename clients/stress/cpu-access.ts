@@ -1,7 +1,7 @@
 // Ordinary accesses of a CPU: stores and loads through mappings, write(2) and read(2).
 
-import { storeUser, loadUser } from '../../engine/mm/access.js';
 import { readFile, writeFile } from '../../engine/fs/file.js';
+import { loadUser, storeUser } from '../../engine/mm/access.js';
 import type { Op } from '../../engine/sched/op.js';
 import {
   anySpot,

@@ -3,13 +3,14 @@
 import { fsync } from '../../engine/fs/file.js';
 import { punchHole, truncate } from '../../engine/fs/truncate.js';
 import { GLOBAL } from '../../engine/memory/layout.js';
+import { breakLease, endBreak } from '../../engine/mm/lease.js';
 import { ring, shrink } from '../../engine/mm/reclaim.js';
 import { Errno } from '../../engine/sched/errors.js';
 import type { Op } from '../../engine/sched/op.js';
 import { type Job, reportError, sharedFile } from './job.js';
 import { HOT_PAGES, REGISTERED_PAGES } from './limits.js';
-import { CELL_BYTES, CELLS_PER_PAGE, PAGE_BYTES } from './stamp.js';
 import type { PromiseBook } from './promise.js';
+import { CELL_BYTES, CELLS_PER_PAGE, PAGE_BYTES } from './stamp.js';
 import { EVENT } from './tables.js';
 
 /** Frames that one call of reclaim asks for. */
@@ -51,8 +52,10 @@ export function* cutShort(job: Job): Op<void> {
   const inode = job.inodes[file.number];
   tables.countCuts(file, page, file.pages - 1, false);
   try {
-    yield* truncate(job.task, job.v, inode, page * PAGE_BYTES + within);
-    yield* truncate(job.task, job.v, inode, file.pages * PAGE_BYTES);
+    yield* withoutLease(job, inode, function* () {
+      yield* truncate(job.task, job.v, inode, page * PAGE_BYTES + within);
+      yield* truncate(job.task, job.v, inode, file.pages * PAGE_BYTES);
+    });
   } catch (error) {
     if (!(error instanceof Errno) || job.m.panicked) throw error;
     reportError(job, error, { file, page });
@@ -74,7 +77,9 @@ export function* punch(job: Job): Op<void> {
   try {
     const inode = job.inodes[file.number];
     const length = count * PAGE_BYTES - within;
-    yield* punchHole(job.task, job.v, inode, page * PAGE_BYTES + within, length);
+    yield* withoutLease(job, inode, () =>
+      punchHole(job.task, job.v, inode, page * PAGE_BYTES + within, length),
+    );
   } catch (error) {
     if (!(error instanceof Errno) || job.m.panicked) throw error;
     reportError(job, error, { file, page });
@@ -82,6 +87,20 @@ export function* punch(job: Job): Op<void> {
   }
   tables.countCuts(file, page, page + count - 1, true);
   job.board.add(job.worker, 'punch');
+}
+
+/** Cuts a file as the system calls do: where long pins need a lease, it is broken first. */
+function* withoutLease(job: Job, inode: number, cut: () => Op<void>): Op<void> {
+  if (job.m.profile.longtermFilePin !== 'lease') {
+    yield* cut();
+    return;
+  }
+  yield* breakLease(job.task, job.m, inode);
+  try {
+    yield* cut();
+  } finally {
+    yield* endBreak(job.m, inode);
+  }
 }
 
 /** Memory pressure. */

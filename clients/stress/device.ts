@@ -2,13 +2,18 @@
 // that it has registered for long. It asks nobody, as hardware does.
 
 import { deviceStore } from '../../engine/dma/device.js';
-import { type Registration, rdmaDeregister, rdmaRegister, rdmaWrite } from '../../engine/dma/rdma.js';
+import {
+  type Registration,
+  rdmaDeregister,
+  rdmaRegister,
+  rdmaWrite,
+} from '../../engine/dma/rdma.js';
 import { giveLease, isLeaseBroken, takeLease } from '../../engine/mm/lease.js';
 import type { BlockingDriver } from '../../engine/sched/blocking.js';
 import { Errno } from '../../engine/sched/errors.js';
 import { type Op, sleepOn } from '../../engine/sched/op.js';
 import { type DmaQueue, SLOT } from './dma-queue.js';
-import { type Job, report, Scratch, sharedFile, type Spot } from './job.js';
+import { type Job, report, Scratch, type Spot, sharedFile } from './job.js';
 import {
   REGISTERED_PAGES,
   REGISTRATION_MS_MAX,

@@ -53,13 +53,21 @@ export class FindingLog {
     const counts = [...this.lines.values()].map(({ finding, example, count }) => {
       const { hazard, kind } = finding;
       const line = table.find((one) => one.hazard === hazard && one.kind === kind);
-      return { hazard, kind, count, expected: line !== undefined, source: line?.source ?? null, example };
+      return {
+        hazard,
+        kind,
+        count,
+        expected: line !== undefined,
+        source: line?.source ?? null,
+        example,
+      };
     });
     return counts.sort((a, b) => Number(a.expected) - Number(b.expected));
   }
 
   private tell(finding: Finding, place: Place | null): string {
-    if (place === null || finding.message.includes(`${place.file.name} page`)) return finding.message;
+    if (place === null || finding.message.includes(`${place.file.name} page`))
+      return finding.message;
     const { file, page } = place;
     return `${finding.message}; ${file.name} page ${page}: ${this.tables.story(file, page)}`;
   }

@@ -10,9 +10,14 @@ import { makePlan } from './plan.js';
 import type { StressProgress, StressReport } from './report.js';
 import { Run } from './run.js';
 
-export { formatReport, type FindingCount, type StressProgress, type StressReport } from './report.js';
+export { type Expectation, expectationsOf } from './expectations.js';
 export { checkOptions, type StressOptions } from './options.js';
-export { expectationsOf, type Expectation } from './expectations.js';
+export {
+  type FindingCount,
+  formatReport,
+  type StressProgress,
+  type StressReport,
+} from './report.js';
 
 /**
  * Runs the stress and reports what it found; `ok` is false if there was anything that the profile

@@ -6,7 +6,7 @@ import type { Machine } from '../../engine/machine.js';
 import { Errno } from '../../engine/sched/errors.js';
 import type { Task } from '../../engine/sched/op.js';
 import type { Board } from './board.js';
-import { hazardOfLoss, isChecksumError } from './classify.js';
+import { hazardOfLoss, isChecksumMessage } from './classify.js';
 import type { DmaQueue } from './dma-queue.js';
 import { HOT_PAGES, REGISTERED_PAGES } from './limits.js';
 import { type Claim, explain } from './oracle.js';
@@ -87,7 +87,7 @@ export function tolerate(job: Job, error: unknown, spot: Spot, cuts: number): vo
 
 /** An error that no rule and no workload explains. A wrong checksum the file system reports itself. */
 export function reportError(job: Job, error: Errno, spot: Spot): void {
-  if (!isChecksumError(error)) report(job, 'spurious-error', null, spot, error.message);
+  if (!isChecksumMessage(error.message)) report(job, 'spurious-error', null, spot, error.message);
 }
 
 export function report(
@@ -132,7 +132,6 @@ export function reportCell(
   cell: Cell,
   claim: Claim,
 ): void {
-  const hazard =
-    kind === 'lost-write' ? hazardOfLoss(job.plan, job.m.profile.name, writer) : null;
+  const hazard = kind === 'lost-write' ? hazardOfLoss(job.plan, job.m.profile.name, writer) : null;
   report(job, kind, hazard, spot, `cell of writer ${writer}: ${explain(cell, claim)}`);
 }

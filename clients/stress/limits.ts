@@ -46,7 +46,6 @@ export const JOURNAL_BLOCKS = 1_024;
 /** Blocks for metadata, beyond two for each page (checksummed data are never overwritten in place). */
 export const SPARE_BLOCKS = 4_096;
 
-
 /** How often the main thread looks for findings, and tells of its progress. */
 export const LOOK_MS = 50;
 export const PROGRESS_MS = 500;

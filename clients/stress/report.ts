@@ -41,7 +41,11 @@ export interface StressReport {
   readonly pagesPinned: number;
   readonly pagesWrittenBack: number;
   readonly findings: readonly FindingCount[];
-  readonly fsck: { readonly runs: number; readonly clean: boolean; readonly damages: readonly string[] };
+  readonly fsck: {
+    readonly runs: number;
+    readonly clean: boolean;
+    readonly damages: readonly string[];
+  };
   /** Cells read back and judged when no CPU and no device ran, and while they did. */
   readonly verifiedCells: number;
   readonly cellsReadMeanwhile: number;
@@ -92,7 +96,9 @@ function operationLines(report: StressReport): string[] {
   const lines: string[] = [];
   for (let i = 0; i < entries.length; i += 3) {
     const row = entries.slice(i, i + 3);
-    lines.push(`  ${row.map(([name, n]) => `${name.padEnd(18)}${count(n).padStart(10)}`).join('   ')}`);
+    lines.push(
+      `  ${row.map(([name, n]) => `${name.padEnd(18)}${count(n).padStart(10)}`).join('   ')}`,
+    );
   }
   return lines;
 }
@@ -113,7 +119,9 @@ export function name(finding: Pick<Finding, 'hazard' | 'kind'>): string {
 }
 
 function rate(gigabytes: number): string {
-  return gigabytes >= 0.1 ? `${gigabytes.toFixed(2)} GB/s` : `${(gigabytes * 1000).toFixed(1)} MB/s`;
+  return gigabytes >= 0.1
+    ? `${gigabytes.toFixed(2)} GB/s`
+    : `${(gigabytes * 1000).toFixed(1)} MB/s`;
 }
 
 function count(n: number): string {

@@ -3,8 +3,8 @@
 
 import { Piscina } from 'piscina';
 import type { Disk } from '../../engine/block/disk.js';
+import type { RunningMachine } from '../../engine/boot.js';
 import type { FsckReport } from '../../engine/fs/fsck.js';
-import type { Superblock } from '../../engine/fs/layout.js';
 import type { VolumeShared } from '../../engine/fs/volume.js';
 import type { MachineShared } from '../../engine/machine.js';
 import { GLOBAL, handedOver } from '../../engine/memory/layout.js';
@@ -12,6 +12,7 @@ import type { Profile } from '../../engine/profile/profile.js';
 import { Errno } from '../../engine/sched/errors.js';
 import { doorbells } from '../../engine/sched/wait.js';
 import { type Board, newBoard, OPERATIONS } from './board.js';
+import { bootMachine } from './boot.js';
 import { dmaQueueBuffer } from './dma-queue.js';
 import { FindingLog } from './findings.js';
 import type { JobShared } from './job-shared.js';
@@ -19,11 +20,10 @@ import { EPOCHS_MAX, LOOK_MS, PROGRESS_MS } from './limits.js';
 import type { StressOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { StressProgress, StressReport } from './report.js';
-import { Rig } from './rig.js';
 import { PAGE_BYTES } from './stamp.js';
 import { newTables, type Tables, type TablesShared } from './tables.js';
-import type { Begun, Ended, WardenShared } from './warden.js';
 import type { Counted, VerifyMode } from './verify.js';
+import type { Begun, Ended, WardenShared } from './warden.js';
 
 /** What a new life's memory is full of, so that nothing rests on its being zero. */
 const GARBAGE = 0x5a;
@@ -40,7 +40,7 @@ export class Run {
   private readonly board: Board;
   private readonly log: FindingLog;
   private readonly pool: Piscina;
-  private readonly frames: SharedArrayBuffer;
+  private memory: RunningMachine['memory'] | undefined;
   private readonly damages: string[] = [];
   private phase = 'formatting';
   private epoch = 0;
@@ -49,7 +49,7 @@ export class Run {
   private pagesWritten = 0;
   private runningMs = 0;
   /** The machine whose findings are looked for, which of them were seen, and its files. */
-  private rig: Rig | null = null;
+  private rig: RunningMachine | null = null;
   private seenFindings = 0;
   private inos: readonly number[] = [];
 
@@ -63,7 +63,6 @@ export class Run {
     this.tables = newTables(plan, performance.timeOrigin + performance.now());
     this.board = newBoard(plan.writers);
     this.log = new FindingLog(profile.name, this.tables);
-    this.frames = new SharedArrayBuffer(plan.frames * PAGE_BYTES);
     this.pool = new Piscina({
       filename: new URL('./worker.js', import.meta.url).href,
       minThreads: plan.writers,
@@ -77,8 +76,8 @@ export class Run {
     const stop = (): void => this.board.stop();
     this.options.signal?.addEventListener('abort', stop, { once: true });
     try {
-      const sb = await this.format();
-      await this.lives(sb);
+      await this.format();
+      await this.lives();
       this.phase = 'done';
       this.tell();
       return this.report();
@@ -96,14 +95,14 @@ export class Run {
    * Lives of the machine: those in which jobs run, until the time is up; after each BUG one that
    * verifies what fsync promised; and a last one that verifies everything.
    */
-  private async lives(sb: Superblock): Promise<void> {
+  private async lives(): Promise<void> {
     const endMs = performance.now() + this.options.seconds * 1000;
     let verify: VerifyMode | null = null;
     let crashesAtRest = 0;
     for (;;) {
       const runs = verify === null && this.hasTime(endMs);
       if (runs) this.epoch++;
-      if (!(await this.life(sb, verify, runs ? endMs : 0))) {
+      if (!(await this.life(verify, runs ? endMs : 0))) {
         verify = 'crash';
         if (!runs && ++crashesAtRest > CRASHES_AT_REST_MAX) {
           this.damages.push('the machine panics whenever the volume is mounted');
@@ -119,12 +118,15 @@ export class Run {
   }
 
   private hasTime(endMs: number): boolean {
-    return performance.now() < endMs && this.options.signal?.aborted !== true && this.epoch < EPOCHS_MAX;
+    return (
+      performance.now() < endMs && this.options.signal?.aborted !== true && this.epoch < EPOCHS_MAX
+    );
   }
 
   /** One life of the machine. @returns did it end with a clean unmount? */
-  private async life(sb: Superblock, verify: VerifyMode | null, endMs: number): Promise<boolean> {
-    const rig = new Rig(this.plan, this.profile, sb, this.disk, this.frames);
+  private async life(verify: VerifyMode | null, endMs: number): Promise<boolean> {
+    const rig = bootMachine(this.plan, this.profile, this.disk, this.memory);
+    this.memory = rig.memory;
     this.rig = rig;
     this.seenFindings = 0;
     try {
@@ -143,12 +145,15 @@ export class Run {
       this.look();
       this.pagesWritten += Atomics.load(rig.m.state.global, GLOBAL.nrWritten) >>> 0;
       this.rig = null;
-      new Uint8Array(this.frames).fill(GARBAGE);
+      for (const segment of rig.memory.segments) new Uint8Array(segment).fill(GARBAGE);
     }
   }
 
   /** Mounts and verifies. @returns the inode slots of the files, or null if the machine panicked */
-  private async begin(rig: Rig, verify: VerifyMode | null): Promise<readonly number[] | null> {
+  private async begin(
+    rig: RunningMachine,
+    verify: VerifyMode | null,
+  ): Promise<readonly number[] | null> {
     this.phase = verify === null ? 'mounting' : 'verifying';
     const begun = await this.warden<Begun>({ ...this.onMachine(rig), what: 'begin', verify });
     if (begun === null) return null;
@@ -159,7 +164,11 @@ export class Run {
     return begun.inodes;
   }
 
-  private async runJobs(rig: Rig, inodes: readonly number[], endMs: number): Promise<void> {
+  private async runJobs(
+    rig: RunningMachine,
+    inodes: readonly number[],
+    endMs: number,
+  ): Promise<void> {
     const { plan, board } = this;
     await rig.startKernel();
     this.phase = 'running';
@@ -194,7 +203,12 @@ export class Run {
       }
     });
     const all = Promise.allSettled(jobs);
-    while (performance.now() < endMs && !rig.m.panicked && left === plan.writers && !board.stopping) {
+    while (
+      performance.now() < endMs &&
+      !rig.m.panicked &&
+      left === plan.writers &&
+      !board.stopping
+    ) {
       await rest(JOBS_LOOK_MS);
     }
     board.stop();
@@ -205,7 +219,7 @@ export class Run {
   }
 
   /** Waits for the jobs; if they don't come to an end, that is a finding, and the machine ends. */
-  private async awaitJobs(rig: Rig, all: Promise<unknown>): Promise<void> {
+  private async awaitJobs(rig: RunningMachine, all: Promise<unknown>): Promise<void> {
     this.phase = 'stopping';
     const inTime = await Promise.race([all.then(() => true), rest(HANG_MS).then(() => false)]);
     if (inTime) return;
@@ -215,34 +229,37 @@ export class Run {
     await all;
   }
 
-  private async format(): Promise<Superblock> {
+  private async format(): Promise<void> {
     const { fd, sizeBytes } = this.disk;
     const { seed } = this.options;
-    const bells = doorbells();
-    const sb = await this.warden<Superblock>({
+    await this.pool.run({
       kind: 'warden',
       what: 'format',
-      bells,
+      bells: doorbells(),
       fd,
       sizeBytes,
       seed,
     });
-    if (sb === null) throw new Errno('EIO', 'the volume could not be made');
-    return sb;
   }
 
   private async fsck(): Promise<void> {
     this.phase = 'fsck';
     const { fd, sizeBytes } = this.disk;
     const bells = doorbells();
-    const found = await this.warden<FsckReport>({ kind: 'warden', what: 'fsck', bells, fd, sizeBytes });
+    const found = await this.warden<FsckReport>({
+      kind: 'warden',
+      what: 'fsck',
+      bells,
+      fd,
+      sizeBytes,
+    });
     this.fsckRuns++;
     for (const damage of found?.damages ?? []) {
       if (this.damages.length < DAMAGES_MAX) this.damages.push(`${damage.code}: ${damage.message}`);
     }
   }
 
-  private onMachine(rig: Rig): {
+  private onMachine(rig: RunningMachine): {
     readonly kind: 'warden';
     readonly bells: Int32Array;
     readonly machine: MachineShared;
@@ -258,7 +275,6 @@ export class Run {
     };
   }
 
-  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- what each task comes to
   private async warden<T>(task: WardenShared): Promise<T | null> {
     return handedOver<T | null>(await this.pool.run(task));
   }

@@ -6,13 +6,13 @@ import { readFile } from '../../engine/fs/file.js';
 import type { Volume } from '../../engine/fs/volume.js';
 import { Errno } from '../../engine/sched/errors.js';
 import type { Op, Task } from '../../engine/sched/op.js';
-import { hazardOfLoss, isChecksumError } from './classify.js';
+import { hazardOfLoss, isChecksumMessage } from './classify.js';
 import { explain, judge, newClaim } from './oracle.js';
 import { cellOwner, type FilePlan, rowOf, writerName } from './plan.js';
 import {
-  type Cell,
   CELL_WORDS,
   CELLS_PER_PAGE,
+  type Cell,
   newCell,
   PAGE_BYTES,
   PAGE_WORDS,
@@ -83,7 +83,8 @@ export class Verifier {
         }
       }
     }
-    for (const words of [tables.answeredCuts, tables.durableCuts, tables.cutsStarted]) words.fill(0);
+    for (const words of [tables.answeredCuts, tables.durableCuts, tables.cutsStarted])
+      words.fill(0);
     for (const words of [tables.cutsEnded, tables.longPins, tables.events]) words.fill(0);
     tables.promising.fill(0);
     tables.throughPin.fill(0);
@@ -91,19 +92,13 @@ export class Verifier {
   }
 
   /** A run of pages; if some can't be read, one by one. */
-  private *read(
-    task: Task,
-    file: FilePlan,
-    inode: number,
-    page: number,
-    count: number,
-  ): Op<void> {
+  private *read(task: Task, file: FilePlan, inode: number, page: number, count: number): Op<void> {
     const target = this.bytes.subarray(0, count * PAGE_BYTES);
     try {
       yield* readFile(task, this.v, inode, page * PAGE_BYTES, target);
       return;
     } catch (error) {
-      if (!(error instanceof Errno) || this.v.m.panicked) throw error;
+      this.expectErrno(error);
     }
     target.fill(0);
     for (let i = 0; i < count; i++) {
@@ -111,14 +106,20 @@ export class Verifier {
       try {
         yield* readFile(task, this.v, inode, (page + i) * PAGE_BYTES, one);
       } catch (error) {
-        if (!(error instanceof Errno) || this.v.m.panicked) throw error;
+        const { message } = this.expectErrno(error);
         // A wrong checksum has been reported by the file system.
-        if (!isChecksumError(error)) {
-          this.add(task, file, page + i, 'spurious-error', null, error.message);
+        if (!isChecksumMessage(message)) {
+          this.add(task, file, page + i, 'spurious-error', null, message);
         }
         this.spoiled.add(file.firstPage + page + i);
       }
     }
+  }
+
+  /** An errno of a machine that still runs; anything else goes up. */
+  private expectErrno(error: unknown): Errno {
+    if (error instanceof Errno && !this.v.m.panicked) return error;
+    throw error;
   }
 
   private page(task: Task, file: FilePlan, page: number, at: number): void {

@@ -4,10 +4,10 @@
 import type { Disk } from '../../engine/block/disk.js';
 import { type FsckReport, fsck } from '../../engine/fs/fsck.js';
 import { iget, iput } from '../../engine/fs/inode.js';
+import { ROOT_INO, type Superblock } from '../../engine/fs/layout.js';
 import { mkfs } from '../../engine/fs/mkfs.js';
 import { create, lookup } from '../../engine/fs/names.js';
 import { punchHole, truncate } from '../../engine/fs/truncate.js';
-import { ROOT_INO, type Superblock } from '../../engine/fs/layout.js';
 import { Volume, type VolumeShared } from '../../engine/fs/volume.js';
 import { Machine, type MachineShared } from '../../engine/machine.js';
 import { GLOBAL } from '../../engine/memory/layout.js';
@@ -142,13 +142,7 @@ function* begin(task: Task, v: Volume, shared: BeginTask): Op<Begun> {
 }
 
 /** The slot of a file, with a reference; -1 if it is not there and is not to be made. */
-function* openFile(
-  task: Task,
-  v: Volume,
-  root: number,
-  file: FilePlan,
-  make: boolean,
-): Op<number> {
+function* openFile(task: Task, v: Volume, root: number, file: FilePlan, make: boolean): Op<number> {
   try {
     return yield* lookup(task, v, root, file.name);
   } catch (error) {

@@ -1,10 +1,9 @@
 // The entry of the piscina threads: each task is one long-lived job of a CPU or a device, or a short
 // one of the warden, who mounts, checks and unmounts.
 
-import { KernelBug } from '../../engine/sched/errors.js';
-import { Errno } from '../../engine/sched/errors.js';
-import { attachJob, type JobShared, runJob } from './job-shared.js';
 import { handedOver } from '../../engine/memory/layout.js';
+import { Errno, KernelBug } from '../../engine/sched/errors.js';
+import { attachJob, type JobShared, runJob } from './job-shared.js';
 import { runWarden, type WardenShared } from './warden.js';
 
 export type TaskShared = JobShared | WardenShared;

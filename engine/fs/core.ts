@@ -45,6 +45,8 @@ export interface Vol extends MetadataStore {
   readonly cow: boolean;
   /** Data is never written over data that a committed transaction refers to: checksums or cow. */
   readonly noOverwrite: boolean;
+  /** Each write is read back and compared with its checksum (read-back.ts). */
+  readonly readBack: boolean;
   /** Blocks that only metadata may take (as ext4's reserved clusters). */
   readonly heldBack: number;
   /** Milliseconds for mtime. */

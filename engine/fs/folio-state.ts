@@ -119,6 +119,7 @@ export function* verifyChecksum(
     hazard: null,
     task: task.name,
     message: `what the device holds is not what was checksummed before it was written: ${where}: ${sums}`,
+    page: { ino: read(v.m.state.ino, inode), index, pfn },
   });
   throw new Errno('EIO', `${where}: ${sums}: restore the file from a copy`);
 }

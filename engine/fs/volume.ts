@@ -55,6 +55,8 @@ export interface VolumeShared {
   readonly config: VolumeConfig;
   /** volumeWords(config) words, from State.extra. */
   readonly words: Int32Array;
+  /** Read each write back and compare it with its checksum (read-back.ts). Default: false. */
+  readonly readBack?: boolean;
 }
 
 /** Least time between two commits in the background. */
@@ -101,6 +103,7 @@ export class Volume implements FileSystem, Vol {
   readonly checksums: boolean;
   readonly cow: boolean;
   readonly noOverwrite: boolean;
+  readonly readBack: boolean;
   readonly stableWrites: boolean;
   readonly heldBack: number;
   readonly meta: Metadata;
@@ -148,6 +151,7 @@ export class Volume implements FileSystem, Vol {
     this.checksums = (sb.features & FEATURE.checksums) !== 0;
     this.cow = (sb.features & FEATURE.cow) !== 0;
     this.noOverwrite = this.checksums || this.cow;
+    this.readBack = shared.readBack === true;
     this.stableWrites = this.checksums;
     this.heldBack = Math.min(4096, Math.ceil((sb.blocks - sb.dataStart) / 50));
     m.fs = this;

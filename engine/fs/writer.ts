@@ -15,6 +15,7 @@ import { WriteBatch } from './batch.js';
 import { inodeName, ip, type Vol } from './core.js';
 import { lookupExtent, type Mapping } from './extents.js';
 import { BUFFER_STATE, IP } from './layout.js';
+import { readBack } from './read-back.js';
 import { recordWritten } from './written.js';
 
 /** Requests of one writer that are in flight. */
@@ -130,6 +131,7 @@ export class Writer {
         hazard: 'H1-e',
         task: task.name,
         message: `no block is left for dirty page ${String(index)} of ${inodeName(m, inode)}, which had no reservation: its data are lost`,
+        page: { ino: read(m.state.ino, inode), index, pfn },
       });
       this.error ??= new Errno(
         'ENOSPC',
@@ -196,6 +198,7 @@ export class Writer {
     let failure: Errno | null = null;
     try {
       yield* v.queue.wait(task, batch.ticket);
+      if (v.readBack && v.checksums) yield* readBack(task, v, inode, batch);
       yield* recordWritten(task, v, inode, batch);
     } catch (error) {
       if (!(error instanceof Errno)) throw error;

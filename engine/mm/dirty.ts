@@ -29,6 +29,7 @@ export function* markDirty(task: Task, m: Machine, pfn: number): Op<void> {
       hazard: null,
       task: task.name,
       message: `WARN: folio ${String(pfn)} of inode ${String(inode)} dirtied without buffers`,
+      page: { ino: s.ino[inode], index: s.index[pfn], pfn },
     });
   }
   if ((before & PG.dirty) !== 0) return;

@@ -119,6 +119,7 @@ function* withoutBuffers(task: Task, m: Machine, inode: number, pfn: number): Op
         hazard: 'H0-a',
         task: task.name,
         message: `WARN: ${where} is dirty without buffers: dirty bit dropped, data not written`,
+        page: { ino: m.state.ino[inode], index: m.state.index[pfn], pfn },
       });
       yield* cancelDirty(task, m, inode, pfn);
       return false;
