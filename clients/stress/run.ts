@@ -9,7 +9,6 @@ import type { VolumeShared } from '../../engine/fs/volume.js';
 import type { MachineShared } from '../../engine/machine.js';
 import { GLOBAL, handedOver } from '../../engine/memory/layout.js';
 import type { Profile } from '../../engine/profile/profile.js';
-import { Errno } from '../../engine/sched/errors.js';
 import { doorbells } from '../../engine/sched/wait.js';
 import { type Board, newBoard, OPERATIONS } from './board.js';
 import { bootMachine } from './boot.js';
@@ -221,7 +220,12 @@ export class Run {
   /** Waits for the jobs; if they don't come to an end, that is a finding, and the machine ends. */
   private async awaitJobs(rig: RunningMachine, all: Promise<unknown>): Promise<void> {
     this.phase = 'stopping';
-    const inTime = await Promise.race([all.then(() => true), rest(HANG_MS).then(() => false)]);
+    const late = new AbortController();
+    const inTime = await Promise.race([
+      all.then(() => true),
+      rest(HANG_MS, late.signal).then(() => false),
+    ]);
+    late.abort();
     if (inTime) return;
     const message = `CPUs and devices did not stop within ${HANG_MS / 1000} s`;
     this.log.add({ kind: 'hang', hazard: null, task: 'all', message }, this.epoch, []);
@@ -339,6 +343,13 @@ export class Run {
   }
 }
 
-function rest(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Resolves after that time, or at once when it is not waited for any more. */
+function rest(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
