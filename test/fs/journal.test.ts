@@ -18,7 +18,9 @@ import {
   unlockBuffer,
 } from '../../engine/fs/buffer.js';
 import {
+  checkpoint,
   commitTransaction,
+  committedTid,
   currentTid,
   dirtyMetadata,
   extendHandle,
@@ -41,7 +43,7 @@ import {
 } from '../../engine/fs/recovery.js';
 import { GLOBAL } from '../../engine/memory/layout.js';
 import { AsyncDriver } from '../../engine/sched/async.js';
-import type { Op, Task } from '../../engine/sched/op.js';
+import { type Op, sleepOn, type Task } from '../../engine/sched/op.js';
 import { doorbells } from '../../engine/sched/wait.js';
 import { preadInto, pwriteFrom } from '../../native/index.js';
 import { type SmallMachine, sharedWords, smallMachine } from '../block/machine.js';
@@ -113,6 +115,17 @@ test('threads share transactions and commits; a crash keeps what was promised to
   const cpus = [0, 1, 2];
   const promised = cpus.map(() => 0);
   const workers: Worker[] = [];
+  // Meanwhile this thread empties the journal over and over.
+  const driver = new AsyncDriver(machine.m.state.global.subarray(GLOBAL.panic, GLOBAL.panic + 1));
+  const emptier = machine.m.newTask('emptier');
+  function* emptyForever(): Op<void> {
+    for (;;) {
+      const seen = committedTid(v);
+      yield* checkpoint(emptier, v);
+      yield sleepOn(emptier, v.meta.head, META.committedTid, seen);
+    }
+  }
+  const emptied = driver.run(emptier, emptyForever());
   await new Promise<void>((resolve) => {
     for (const cpu of cpus) {
       const workerData = { shared, cpu, rounds: 100_000, syncEvery: 4 };
@@ -128,6 +141,8 @@ test('threads share transactions and commits; a crash keeps what was promised to
   const told = [...promised];
   machine.m.panic();
   await Promise.all(workers.map((worker) => worker.terminate()));
+  await t.throwsAsync(emptied, { message: /panicked/ });
+  driver.close();
   await server.stop();
   t.is(machine.m.findings().count, 0);
 
