@@ -49,6 +49,8 @@ export const volumeSchema = z.strictObject({
   profile: z.string().min(1).default('best-known'),
   /** Page frames of its machine. */
   memory: size(2 ** 20, 2 ** 36, PAGE_BYTES).default(64 * 2 ** 20),
+  /** Watch the order of its locks: findings, at some cost. */
+  lockdep: z.boolean({ error: 'expected true or false' }).default(false),
 });
 
 const limitsSchema = z

@@ -11,11 +11,12 @@ import { claimSocketPath } from './ipc/socket-path.js';
 import type { MachineService } from './machine-service.js';
 import { MemoryDisk } from './memory-disk.js';
 import { Region } from './region.js';
+import { openVolumeService } from './volume-service.js';
 
 export interface StartOptions {
   /** Default: a logger to stderr at config.logLevel. */
   readonly log?: Logger;
-  /** Mounts a volume. */
+  /** Mounts a volume. Default: openVolumeService. */
   readonly openVolume?: (config: VolumeConfig, log: Logger) => Promise<MachineService>;
   /** Called with a defect of ours. Default: thrown, which ends the process. */
   readonly fatal?: (error: unknown) => void;
@@ -123,8 +124,7 @@ async function openServed(
   }
   const volumes = new Map<string, MachineService>();
   for (const volume of config.volumes) {
-    if (options.openVolume === undefined) throw new Error('no volumes yet');
-    const service = await options.openVolume(volume, log);
+    const service = await (options.openVolume ?? openVolumeService)(volume, log);
     volumes.set(volume.name, service);
     cleanup.push(async () => await service.close());
   }

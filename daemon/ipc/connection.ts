@@ -56,7 +56,7 @@ export interface ConnectionHost {
     params: unknown,
     signal: AbortSignal,
   ): Promise<unknown>;
-  /** The connection is over; its operations have been withdrawn and have ended. */
+  /** The connection is over; its operations have been withdrawn, but may not have ended. */
   closed(connection: Connection): void;
   /** A defect of ours. */
   fatal(error: unknown): void;
@@ -112,7 +112,7 @@ export class Connection {
     this.#socket.on('end', () => this.#onEnd());
     this.#socket.on('drain', () => this.#resume());
     this.#socket.on('error', () => undefined); // 'close' follows
-    this.#socket.on('close', () => void this.#onClose());
+    this.#socket.on('close', () => this.#onClose());
   }
 
   /** True from the handshake until the connection ends. */
@@ -144,8 +144,11 @@ export class Connection {
   /** Takes no new requests, waits for those in flight, withdraws what is left after a while, and closes. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    const grace = setTimeout(() => this.#cancelAll('the daemon is shutting down'), graceMs);
-    await this.#idle();
+    const grace = setTimeout(() => {
+      this.#cancelAll('the daemon is shutting down');
+      this.handles.releasePins().catch((error: unknown) => this.host.fatal(error));
+    }, graceMs);
+    await this.idle();
     clearTimeout(grace);
     this.#fail(new PinfoldError('ESHUTDOWN', 'the daemon is shutting down'));
   }
@@ -451,17 +454,16 @@ export class Connection {
     this.#socket.destroySoon();
   }
 
-  async #onClose(): Promise<void> {
+  #onClose(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     clearTimeout(this.#introduction);
     this.#cancelAll('the client has gone');
-    await this.#idle();
     this.host.closed(this);
   }
 
   /** Resolves when nothing is in flight. */
-  #idle(): Promise<void> {
+  idle(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#inFlight.size === 0) resolve();
       else this.#awaitingIdle.push(resolve);

@@ -167,13 +167,23 @@ export class Handles {
     return opened;
   }
 
-  /** Closes everything. @returns what was open, by kind */
-  async releaseAll(): Promise<Record<HandleKind, number>> {
-    this.#closed = true;
+  /** How many of each kind are open. */
+  count(): Record<HandleKind, number> {
     const counts = { disk: 0, region: 0, volume: 0, file: 0, mapping: 0, pin: 0 };
     for (const opened of this.#opened.values()) counts[opened.kind]++;
-    await this.#closeAll(() => true);
     return counts;
+  }
+
+  /** The client goes: nothing is opened any more, and pins, which others may wait for, are given back. */
+  async releasePins(): Promise<void> {
+    this.#closed = true;
+    await this.#closeAll((opened) => opened.kind === 'pin');
+  }
+
+  /** The client has gone, and none of its requests is left: closes everything. */
+  async releaseAll(): Promise<void> {
+    this.#closed = true;
+    await this.#closeAll(() => true);
   }
 
   async #closeAll(which: (opened: Opened) => boolean): Promise<void> {

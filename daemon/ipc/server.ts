@@ -210,8 +210,11 @@ export class Server implements ConnectionHost {
     for (const [token, { clientId }] of this.#tokens) {
       if (clientId === connection.id) this.#tokens.delete(token);
     }
-    const released = await connection.handles.releaseAll();
-    const { file: files, mapping: mappings, pin: pins } = released;
+    const { handles } = connection;
+    const { file: files, mapping: mappings, pin: pins } = handles.count();
+    await handles.releasePins();
+    await connection.idle();
+    await handles.releaseAll();
     if (files + mappings + pins === 0) return;
     this.counters.clientsDied++;
     this.counters.filesReleased += files;

@@ -83,8 +83,6 @@ export const statSchema = z.object({
   mode: z.int(),
   links: count,
   sizeBytes: bytes,
-  /** Bytes of blocks that the file occupies. */
-  allocatedBytes: bytes,
   /** Milliseconds since 1970. */
   modifiedMs: z.number(),
 });

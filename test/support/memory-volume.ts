@@ -35,7 +35,6 @@ class Node {
       mode: 0o644,
       links: 1,
       sizeBytes,
-      allocatedBytes: sizeBytes,
       modifiedMs: 0,
     };
   }

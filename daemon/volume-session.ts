@@ -1,0 +1,406 @@
+// One client on a volume of the engine: a process of its machine, with its files, mappings and pins.
+
+import { deviceLoad, deviceStore } from '../engine/dma/device.js';
+import { dropPages, holdPages } from '../engine/dma/hold.js';
+import { REGISTRATION_PAGES_MAX } from '../engine/dma/limits.js';
+import type { Registration } from '../engine/dma/rdma.js';
+import { DIRENT_TYPE } from '../engine/fs/dir-block.js';
+import type { VolumeFiles } from '../engine/fs/files.js';
+import { S_IF } from '../engine/fs/layout.js';
+import { mkdir, readdir, rename, rmdir, unlink } from '../engine/fs/names.js';
+import { stat as statInode } from '../engine/fs/truncate.js';
+import type { Volume } from '../engine/fs/volume.js';
+import { FOLL } from '../engine/mm/gup.js';
+import { giveLease, takeLease } from '../engine/mm/lease.js';
+import { Errno } from '../engine/sched/errors.js';
+import type { Op, Task } from '../engine/sched/op.js';
+import { O } from '../engine/syscall/file-table.js';
+import { resolve, resolveParent } from '../engine/syscall/path.js';
+import { Process } from '../engine/syscall/process.js';
+import type {
+  FileHandle,
+  MappingHandle,
+  OpenOptions,
+  PinHandle,
+  VolumeSession,
+} from './machine-service.js';
+import type { OpRunner } from './op-runner.js';
+import type { DirectoryEntry, Stat } from './protocol/methods.js';
+
+/** The machine, as the objects of one client use it. */
+interface Context {
+  readonly runner: OpRunner;
+  readonly v: Volume;
+  readonly files: VolumeFiles;
+  readonly process: Process;
+}
+
+export class EngineSession implements VolumeSession {
+  readonly #at: Context;
+
+  /** @throws Errno ENOMEM if all address spaces are in use */
+  constructor(runner: OpRunner, v: Volume, files: VolumeFiles) {
+    this.#at = { runner, v, files, process: new Process(runner.m, files) };
+  }
+
+  async open(path: string, options: OpenOptions, signal: AbortSignal): Promise<FileHandle> {
+    const flags =
+      (options.writable ? O.rdwr : O.rdonly) |
+      (options.create ? O.creat : 0) |
+      (options.exclusive ? O.excl : 0) |
+      (options.truncate ? O.trunc : 0) |
+      (options.direct ? O.direct : 0);
+    const { runner, process } = this.#at;
+    const fd = await runner.run((task) => process.open(task, path, flags, options.mode), signal);
+    return new EngineFile(this.#at, fd, options.direct);
+  }
+
+  async stat(path: string, signal: AbortSignal): Promise<Stat> {
+    return await this.#at.runner.run((task) => this.#stat(task, path), signal);
+  }
+
+  *#stat(task: Task, path: string): Op<Stat> {
+    const { runner, files, v } = this.#at;
+    const inode = yield* resolve(task, runner.m, files, path);
+    try {
+      return yield* statOf(v, inode);
+    } finally {
+      yield* files.iput(task, inode);
+    }
+  }
+
+  async readdir(path: string, cursor: number, signal: AbortSignal) {
+    return await this.#at.runner.run((task) => this.#readdir(task, path, cursor), signal);
+  }
+
+  *#readdir(
+    task: Task,
+    path: string,
+    cursor: number,
+  ): Op<{ readonly entries: DirectoryEntry[]; readonly cursor: number | null }> {
+    const { runner, files, v } = this.#at;
+    const dir = yield* resolve(task, runner.m, files, path);
+    try {
+      const { entries, next } = yield* readdir(task, v, dir, cursor);
+      return {
+        entries: entries.map(({ name, ino, type }) => ({ name, inode: ino, kind: kindOf(type) })),
+        cursor: next < 0 ? null : next,
+      };
+    } finally {
+      yield* files.iput(task, dir);
+    }
+  }
+
+  async mkdir(path: string, mode: number, signal: AbortSignal): Promise<void> {
+    const { files, v } = this.#at;
+    await this.#inParent(path, signal, function* (task, dir, name) {
+      yield* files.iput(task, yield* mkdir(task, v, dir, name, mode));
+    });
+  }
+
+  async unlink(path: string, signal: AbortSignal): Promise<void> {
+    const { v } = this.#at;
+    await this.#inParent(path, signal, (task, dir, name) => unlink(task, v, dir, name));
+  }
+
+  async rmdir(path: string, signal: AbortSignal): Promise<void> {
+    const { v } = this.#at;
+    await this.#inParent(path, signal, (task, dir, name) => rmdir(task, v, dir, name));
+  }
+
+  async rename(from: string, to: string, signal: AbortSignal): Promise<void> {
+    const { runner, files, v } = this.#at;
+    await this.#inParent(from, signal, function* (task, oldDir, oldName) {
+      const target = yield* resolveParent(task, runner.m, files, to);
+      try {
+        yield* rename(task, v, oldDir, oldName, target.dir, target.name);
+      } finally {
+        yield* files.iput(task, target.dir);
+      }
+    });
+  }
+
+  async sync(signal: AbortSignal): Promise<void> {
+    const { runner, v } = this.#at;
+    await runner.run((task) => v.sync(task), signal);
+  }
+
+  async close(): Promise<void> {
+    const { runner, process } = this.#at;
+    if (runner.m.panicked) return; // a machine that has stopped gives nothing back
+    await runner.run((task) => process.exit(task));
+  }
+
+  async #inParent(
+    path: string,
+    signal: AbortSignal,
+    change: (task: Task, dir: number, name: string) => Op<void>,
+  ): Promise<void> {
+    const { runner, files } = this.#at;
+    const run = function* (task: Task): Op<void> {
+      const { dir, name } = yield* resolveParent(task, runner.m, files, path);
+      try {
+        yield* change(task, dir, name);
+      } finally {
+        yield* files.iput(task, dir);
+      }
+    };
+    await runner.run(run, signal);
+  }
+}
+
+class EngineFile implements FileHandle {
+  constructor(
+    private readonly at: Context,
+    private readonly fd: number,
+    private readonly direct: boolean,
+  ) {}
+
+  async stat(signal: AbortSignal): Promise<Stat> {
+    const { runner, process, v } = this.at;
+    return await runner.run(() => statOf(v, process.inodeOf(this.fd)), signal);
+  }
+
+  async pread(offset: number, target: Uint8Array, signal: AbortSignal): Promise<number> {
+    const { runner, process } = this.at;
+    if (!this.direct) {
+      return await runner.run((task) => process.pread(task, this.fd, target, offset), signal);
+    }
+    return await this.#throughMemory(target.byteLength, signal, (address) =>
+      this.#directRead(address, offset, target),
+    );
+  }
+
+  async pwrite(offset: number, data: Uint8Array, signal: AbortSignal): Promise<number> {
+    const { runner, process } = this.at;
+    if (!this.direct) {
+      return await runner.run((task) => process.pwrite(task, this.fd, data, offset), signal);
+    }
+    return await this.#throughMemory(data.byteLength, signal, (address) =>
+      this.#directWrite(address, offset, data),
+    );
+  }
+
+  #directRead(address: number, offset: number, target: Uint8Array) {
+    const { process } = this.at;
+    const { fd } = this;
+    return function* (task: Task): Op<number> {
+      const length = target.byteLength;
+      const done = yield* process.directRead(task, fd, address, length, offset);
+      yield* process.load(task, address, target.subarray(0, done));
+      return done;
+    };
+  }
+
+  #directWrite(address: number, offset: number, data: Uint8Array) {
+    const { process } = this.at;
+    const { fd } = this;
+    return function* (task: Task): Op<number> {
+      yield* process.store(task, address, data);
+      return yield* process.directWrite(task, fd, address, data.byteLength, offset);
+    };
+  }
+
+  /** Direct I/O is between a file and memory of the process: anonymous pages, for as long as it takes. */
+  async #throughMemory(
+    lengthBytes: number,
+    signal: AbortSignal,
+    transfer: (address: number) => (task: Task) => Op<number>,
+  ): Promise<number> {
+    if (lengthBytes === 0) return 0;
+    const { runner, process } = this.at;
+    const anonymous = { fd: null, offsetBytes: 0, lengthBytes, address: null };
+    const request = { ...anonymous, read: true, write: true, shared: false };
+    return await runner.run(function* (task) {
+      const address = yield* process.mmap(task, request);
+      try {
+        return yield* transfer(address)(task);
+      } finally {
+        yield* process.munmap(task, address, lengthBytes);
+      }
+    }, signal);
+  }
+
+  async fsync(signal: AbortSignal): Promise<void> {
+    const { runner, process } = this.at;
+    await runner.run((task) => process.fsync(task, this.fd), signal);
+  }
+
+  async truncate(sizeBytes: number, signal: AbortSignal): Promise<void> {
+    const { runner, process } = this.at;
+    await runner.run((task) => process.ftruncate(task, this.fd, sizeBytes), signal);
+  }
+
+  async punch(offset: number, lengthBytes: number, signal: AbortSignal): Promise<void> {
+    const { runner, process } = this.at;
+    await runner.run((task) => process.punchHole(task, this.fd, offset, lengthBytes), signal);
+  }
+
+  async map(
+    offsetBytes: number,
+    lengthBytes: number,
+    write: boolean,
+    signal: AbortSignal,
+  ): Promise<MappingHandle> {
+    const { runner, process } = this.at;
+    const request = { fd: this.fd, offsetBytes, lengthBytes, read: true, write, shared: true };
+    const inode = process.inodeOf(this.fd);
+    const address = await runner.run(
+      (task) => process.mmap(task, { ...request, address: null }),
+      signal,
+    );
+    return new EngineMapping(this.at, inode, address, lengthBytes);
+  }
+
+  async close(): Promise<void> {
+    const { runner, process } = this.at;
+    if (runner.m.panicked) return;
+    await runner.run((task) => process.close(task, this.fd));
+  }
+}
+
+class EngineMapping implements MappingHandle {
+  /** @param inode to which the mapping has a reference */
+  constructor(
+    private readonly at: Context,
+    private readonly inode: number,
+    private readonly address: number,
+    private readonly lengthBytes: number,
+  ) {}
+
+  async load(offset: number, target: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { runner, process } = this.at;
+    await runner.run((task) => process.load(task, this.address + offset, target), signal);
+  }
+
+  async store(offset: number, data: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { runner, process } = this.at;
+    await runner.run((task) => process.store(task, this.address + offset, data), signal);
+  }
+
+  async sync(signal: AbortSignal): Promise<void> {
+    const { runner, files } = this.at;
+    await runner.run((task) => files.fsync(task, this.inode), signal);
+  }
+
+  async pin(
+    offset: number,
+    lengthBytes: number,
+    options: { readonly write: boolean; readonly longterm: boolean },
+    signal: AbortSignal,
+  ): Promise<PinHandle> {
+    const { runner } = this.at;
+    const { pageBytes } = runner.m.geometry;
+    const start = this.address + offset;
+    const vpn = Math.floor(start / pageBytes);
+    const pages = Math.ceil((start + lengthBytes) / pageBytes) - vpn;
+    const within = start % pageBytes;
+    const pin = options.longterm
+      ? (task: Task) => longPin(task, this.at, this.inode, vpn, pages, options.write)
+      : (task: Task) => shortPin(task, this.at, vpn, pages, options.write);
+    return new EnginePin(this.at, await runner.run(pin, signal), pages, within);
+  }
+
+  async unmap(): Promise<void> {
+    const { runner, process } = this.at;
+    if (runner.m.panicked) return;
+    await runner.run((task) => process.munmap(task, this.address, this.lengthBytes));
+  }
+}
+
+/** Pages that a device holds, and how they are let go. */
+interface Held {
+  readonly pfns: Int32Array;
+  release(task: Task, dirty: boolean): Op<void>;
+}
+
+/** As direct I/O holds the buffers of one transfer. */
+function* shortPin(task: Task, at: Context, vpn: number, pages: number, write: boolean): Op<Held> {
+  const { m } = at.runner;
+  if (pages > REGISTRATION_PAGES_MAX) throw new Errno('EINVAL', `a pin of ${pages} pages`);
+  const pfns = new Int32Array(pages);
+  const flags = write ? FOLL.write : 0;
+  const held = yield* holdPages(task, m, at.process.mm, vpn, pages, flags, pfns);
+  if (held < pages) {
+    yield* dropPages(task, m, pfns, held, false);
+    throw new Errno('EFAULT', `only ${held} of ${pages} pages can be pinned`);
+  }
+  return { pfns, release: (each, dirty) => dropPages(each, m, pfns, pages, dirty) };
+}
+
+/** As RDMA registers memory; where the rules in force ask for a layout lease, with one. */
+function* longPin(
+  task: Task,
+  at: Context,
+  inode: number,
+  vpn: number,
+  pages: number,
+  write: boolean,
+): Op<Held> {
+  const { process, runner } = at;
+  const { m } = runner;
+  const leased = write && m.profile.longtermFilePin === 'lease';
+  if (leased) yield* takeLease(m, inode, process.mm);
+  let registration: Registration;
+  try {
+    registration = yield* process.register(task, vpn * m.geometry.pageBytes, pages, write);
+  } catch (error) {
+    if (leased) yield* giveLease(m, inode, process.mm);
+    throw error;
+  }
+  return {
+    pfns: registration.pfns,
+    *release(each) {
+      yield* process.deregister(each, registration);
+      if (leased) yield* giveLease(m, inode, process.mm);
+    },
+  };
+}
+
+class EnginePin implements PinHandle {
+  /** @param within where the pin begins in its first page */
+  constructor(
+    private readonly at: Context,
+    private readonly held: Held,
+    readonly pages: number,
+    private readonly within: number,
+  ) {}
+
+  async dmaRead(offset: number, target: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { runner } = this.at;
+    const { pfns } = this.held;
+    const start = this.within + offset;
+    await runner.run(() => deviceLoad(runner.m, pfns, this.pages, start, target), signal);
+  }
+
+  async dmaWrite(offset: number, data: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { runner } = this.at;
+    const { pfns } = this.held;
+    const start = this.within + offset;
+    await runner.run(() => deviceStore(runner.m, pfns, this.pages, start, data), signal);
+  }
+
+  async unpin(dirty: boolean): Promise<void> {
+    const { runner } = this.at;
+    if (runner.m.panicked) return;
+    await runner.run((task) => this.held.release(task, dirty));
+  }
+}
+
+function* statOf(v: Volume, inode: number): Op<Stat> {
+  const { ino, mode, nlink, sizeBytes, mtimeMs } = yield* statInode(v, inode);
+  const type = mode & S_IF.mask;
+  return {
+    inode: ino,
+    kind: type === S_IF.dir ? 'directory' : type === S_IF.link ? 'symlink' : 'file',
+    mode: mode & 0o7777,
+    links: nlink,
+    sizeBytes,
+    modifiedMs: mtimeMs,
+  };
+}
+
+function kindOf(type: number): DirectoryEntry['kind'] {
+  if (type === DIRENT_TYPE.dir) return 'directory';
+  return type === DIRENT_TYPE.link ? 'symlink' : 'file';
+}
