@@ -3,9 +3,14 @@
 import { Errno } from '../engine/sched/errors.js';
 import { benchDma } from './dma.js';
 import { benchFootprint } from './footprint.js';
+import { benchGrowth } from './growth.js';
 import { benchLab, benchLabReset } from './lab.js';
 import { type BenchOptions, type BenchResult, RUNS_MAX, RUNS_MIN } from './measure.js';
 import { benchPin, benchPin2Cpu } from './pin.js';
+import { benchWriteback } from './writeback.js';
+import { benchWritebackVsPin } from './writeback-vs-pin.js';
+
+export { drawCurves } from './curves.js';
 
 export type { BenchOptions, BenchResult } from './measure.js';
 export { RUNS_DEFAULT, RUNS_MAX, RUNS_MIN } from './measure.js';
@@ -32,6 +37,21 @@ const BENCHES: readonly Bench[] = [
     name: 'dma',
     title: 'a device writes 4 KiB to pinned pages',
     run: (options) => [benchDma(options)],
+  },
+  {
+    name: 'writeback',
+    title: 'dirty pages of a mapped file to the backing file, then fdatasync; and `fault`',
+    run: (options) => benchWriteback(options),
+  },
+  {
+    name: 'writeback-vs-pin',
+    title: 'writeback and pinning against each other, under each profile',
+    run: (options) => benchWritebackVsPin(options),
+  },
+  {
+    name: 'growth',
+    title: 'pin, pin-2cpu, dma, writeback and fault at 64 MiB, 1 GiB and 8 GiB',
+    run: (options) => benchGrowth(options),
   },
   {
     name: 'footprint',

@@ -7,6 +7,9 @@ import type { Op, Task } from '../engine/sched/op.js';
 
 export const BATCH_PAGES = 512;
 
+/** From one batch to the next: a prime, so that each is far from the last and none is left out. */
+export const STRIDE = 7919;
+
 /** Pins `batches` batches, each at another place of the region, and gives each back. */
 export function* pinBatches(
   task: Task,
@@ -22,6 +25,6 @@ export function* pinBatches(
     const vpn = (firstBatch + at) * BATCH_PAGES;
     yield* pinUserPagesFast(task, m, mm, vpn, BATCH_PAGES, FOLL.write | FOLL.pin, pfns);
     yield* unpinUserPages(task, m, pfns, BATCH_PAGES, PIN_BIAS, false);
-    at = (at + 7919) % regionBatches; // a prime stride: each batch is far from the last
+    at = (at + STRIDE) % regionBatches;
   }
 }

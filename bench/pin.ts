@@ -1,9 +1,10 @@
 // Benches `pin` and `pin-2cpu`: taking and giving back DMA pins in batches of 512 contiguous pages.
 
 import { Worker } from 'node:worker_threads';
+import { PIN_BIAS } from '../engine/mm/folio.js';
 import { doorbells } from '../engine/sched/wait.js';
 import { type BenchOptions, type BenchResult, nanosecondsEach, summarise } from './measure.js';
-import { BATCH_PAGES, pinBatches } from './pin-batches.js';
+import { BATCH_PAGES, pinBatches, STRIDE } from './pin-batches.js';
 import { COMMAND, type PinWorkerData } from './pin-words.js';
 import { anonymousRig, MIB, sizeName } from './rig.js';
 
@@ -48,6 +49,72 @@ export function benchPin(options: BenchOptions, bytes = 64 * MIB, name = 'pin'):
     },
     runs,
   );
+}
+
+/**
+ * `pin` over a region of `bytes` against the same atomics bare: two loads and two adds a page, on
+ * arrays of the same size in the same order. The ratio tells what the region's size costs us alone.
+ */
+export function benchPinAgainstBare(
+  options: BenchOptions,
+  bytes: number,
+  name: string,
+): BenchResult {
+  options.onProgress(`${name}: preparing ${sizeName(bytes)}`);
+  const rig = anonymousRig(bytes);
+  const pfns = new Int32Array(BATCH_PAGES);
+  const regionBatches = rig.pages / BATCH_PAGES;
+  const batches = RUN_PAGES / BATCH_PAGES;
+  const entries = new Int32Array(new SharedArrayBuffer(rig.pages * 4)).map((_, i) => i);
+  const counts = new Int32Array(new SharedArrayBuffer(rig.pages * 4)).fill(1);
+  const bare = (): number =>
+    nanosecondsEach(RUN_PAGES, () => {
+      bareBatches(entries, counts, regionBatches, batches, pfns);
+    });
+  const engine = (): number =>
+    nanosecondsEach(RUN_PAGES, () => {
+      rig.driver.run(
+        rig.task,
+        pinBatches(rig.task, rig.machine, rig.mm, 0, regionBatches, batches, pfns),
+      );
+    });
+  bare();
+  engine();
+  const runs = [];
+  for (let i = 0; i < options.runs; i++) {
+    options.onProgress(`${name}: run ${String(i + 1)} of ${String(options.runs)}`);
+    const against = bare();
+    runs.push({ value: engine(), against });
+  }
+  const head = {
+    name,
+    unit: 'ns/page',
+    againstWhat: 'the same atomics, bare',
+    reach: null,
+    isReached: null,
+  };
+  return summarise(head, runs);
+}
+
+function bareBatches(
+  entries: Int32Array,
+  counts: Int32Array,
+  regionBatches: number,
+  batches: number,
+  pfns: Int32Array,
+): void {
+  let at = 0;
+  for (let i = 0; i < batches; i++) {
+    const first = at * BATCH_PAGES;
+    for (let page = 0; page < BATCH_PAGES; page++) {
+      const pfn = Atomics.load(entries, first + page);
+      Atomics.add(counts, pfn, PIN_BIAS);
+      if (Atomics.load(entries, first + page) !== pfn) return;
+      pfns[page] = pfn;
+    }
+    for (let page = 0; page < BATCH_PAGES; page++) Atomics.add(counts, pfns[page], -PIN_BIAS);
+    at = (at + STRIDE) % regionBatches;
+  }
 }
 
 /** `pin-2cpu`: two threads, each on its own half, against one; and both on the same pages. */

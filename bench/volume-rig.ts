@@ -70,7 +70,9 @@ export class VolumeRig {
     const { fileBytes } = options;
     const folder = mkdtempSync(join(tmpdir(), 'pinfold-bench-'));
     try {
-      const disk = openDisk(join(folder, 'volume.img'), { createBytes: fileBytes + fileBytes / 8 + 256 * MIB });
+      const disk = openDisk(join(folder, 'volume.img'), {
+        createBytes: fileBytes + fileBytes / 8 + 256 * MIB,
+      });
       mkfs(disk, { checksums: options.checksums ?? false, seed: 1, nowMs: 0 });
       const running = new RunningMachine({
         disk,

@@ -27,7 +27,8 @@ export async function benchWriteback(
   const faults = [];
   try {
     for (let i = -WARM_UP; i < options.runs; i++) {
-      if (i >= 0) options.onProgress(`writeback${suffix}: run ${String(i + 1)} of ${String(options.runs)}`);
+      if (i >= 0)
+        options.onProgress(`writeback${suffix}: run ${String(i + 1)} of ${String(options.runs)}`);
       const faultMs = milliseconds(() => {
         rig.dirtyRuns(ROUND_RUNS);
       });
