@@ -17,6 +17,7 @@ import {
   syncMetadata,
   unlockBuffer,
 } from '../../engine/fs/buffer.js';
+import { writeSome } from '../../engine/fs/buffer-write.js';
 import {
   checkpoint,
   commitTransaction,
@@ -261,6 +262,19 @@ test('without a journal, changes reach the disk by syncMetadata, and through evi
   for (let n = 0; n < 100; n++) t.is(words[(HOME + n) * 1024], n + 1);
   run(machine, (task) => closeMetadata(task, v));
   t.is(machine.m.state.global[GLOBAL.freeCount], 511);
+});
+
+test('what a running transaction changes is never written home', (t) => {
+  const { machine, words, v } = ramVolume(true);
+  const home = HOME * 1024;
+  const tid = run(machine, (task) => change(task, v, HOME, 1));
+  run(machine, (task) => commitTransaction(task, v, tid));
+  run(machine, (task) => change(task, v, HOME, 2));
+  run(machine, (task) => writeSome(task, v));
+  t.is(words[home], 0);
+  run(machine, (task) => commitTransaction(task, v, currentTid(v)));
+  run(machine, (task) => writeSome(task, v));
+  t.is(words[home], 2);
 });
 
 test('when all buffers are referenced the next one is refused', (t) => {
