@@ -13,6 +13,7 @@ import {
   type Spot,
   tolerate,
 } from './job.js';
+import { RUN_PAGES } from './limits.js';
 import { type Claim, judge, newClaim } from './oracle.js';
 import { cellOwner } from './plan.js';
 import {
@@ -26,10 +27,15 @@ import {
 } from './stamp.js';
 import { EVENT } from './tables.js';
 
-/** A store of the CPU's own cell through the mapping. */
-export function* mmapStore(job: Job, scratch: Scratch): Op<void> {
+/** Stores of the CPU's own cell of some pages in a row, through the mapping. */
+export function* mmapStores(job: Job, scratch: Scratch): Op<void> {
+  const { file, page } = anySpot(job);
+  const last = Math.min(file.pages, page + 1 + job.random.below(RUN_PAGES)) - 1;
+  for (let i = page; i <= last; i++) yield* mmapStore(job, scratch, { file, page: i });
+}
+
+function* mmapStore(job: Job, scratch: Scratch, spot: Spot): Op<void> {
   const { m, task, tables, worker, board } = job;
-  const spot = anySpot(job);
   const { file, page } = spot;
   const cuts = tables.cutsBefore(file, page);
   const sequence = tables.begin(file, page, worker);
@@ -71,10 +77,15 @@ export function* bufferedWrite(job: Job, scratch: Scratch): Op<void> {
 const cell = newCell();
 const claims: Claim[] = Array.from({ length: CELLS_PER_PAGE }, newClaim);
 
-/** A load of anybody's cell through the mapping: what is found must be legal just now. */
-export function* mmapLoad(job: Job, scratch: Scratch): Op<void> {
+/** Loads of anybody's cells through the mapping: what is found must be legal just now. */
+export function* mmapLoads(job: Job, scratch: Scratch): Op<void> {
+  const { file, page } = anySpot(job);
+  const last = Math.min(file.pages, page + 1 + job.random.below(RUN_PAGES)) - 1;
+  for (let i = page; i <= last; i++) yield* mmapLoad(job, scratch, { file, page: i });
+}
+
+function* mmapLoad(job: Job, scratch: Scratch, spot: Spot): Op<void> {
   const { m, task, tables, worker, board, plan } = job;
-  const spot = anySpot(job);
   const writer = job.random.below(plan.writers);
   const cuts = tables.cutsBefore(spot.file, spot.page);
   const claim = claims[writer];

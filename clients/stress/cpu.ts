@@ -4,7 +4,7 @@ import { closePipe, SplicePipe } from '../../engine/dma/vmsplice.js';
 import { mmap, munmap, VM } from '../../engine/mm/vma.js';
 import type { BlockingDriver } from '../../engine/sched/blocking.js';
 import type { Op } from '../../engine/sched/op.js';
-import { bufferedRead, bufferedWrite, mmapLoad, mmapStore } from './cpu-access.js';
+import { bufferedRead, bufferedWrite, mmapLoads, mmapStores } from './cpu-access.js';
 import { type OwnFiles, readOwn, roundTrip, storePage } from './cpu-direct.js';
 import { remoteWrite, ShortPins, splice } from './cpu-pin.js';
 import { cutShort, fsyncOne, kickFlusher, punch, reclaim } from './cpu-sync.js';
@@ -57,8 +57,8 @@ function choicesOf(job: Job, own: OwnFiles, pins: ShortPins, pipe: SplicePipe): 
   const spliced = new Uint8Array(2 * BATCH_PAGES * PAGE_BYTES);
   const book = new PromiseBook(job.tables);
   return [
-    { weight: 4000, run: () => mmapStore(job, scratch) },
-    { weight: 1500, run: () => mmapLoad(job, scratch) },
+    { weight: 4000, run: () => mmapStores(job, scratch) },
+    { weight: 1500, run: () => mmapLoads(job, scratch) },
     { weight: 1000, run: () => bufferedWrite(job, scratch) },
     { weight: 600, run: () => bufferedRead(job, scratch) },
     { weight: 1000, run: () => pins.handOver() },
@@ -67,8 +67,8 @@ function choicesOf(job: Job, own: OwnFiles, pins: ShortPins, pipe: SplicePipe): 
     { weight: 60, run: () => roundTrip(job, own, scratch) },
     { weight: 100, run: () => storePage(job, own, scratch) },
     { weight: 60, run: () => readOwn(job, own, scratch) },
-    { weight: 40, run: () => fsyncOne(job, book) },
-    { weight: 30, run: () => kickFlusher(job) },
+    { weight: 30, run: () => fsyncOne(job, book) },
+    { weight: 20, run: () => kickFlusher(job) },
     { weight: 2, run: () => cutShort(job) },
     { weight: 10, run: () => punch(job) },
     { weight: 20, run: () => reclaim(job) },

@@ -52,8 +52,8 @@ export function anySpot(job: Job): Spot {
   const { random } = job;
   const file = sharedFile(job);
   const kind = random.below(10);
-  if (kind < 3) return { file, page: random.below(REGISTERED_PAGES) };
-  if (kind < 7) return { file, page: REGISTERED_PAGES + random.below(HOT_PAGES) };
+  if (kind < 2) return { file, page: random.below(REGISTERED_PAGES) };
+  if (kind < 6) return { file, page: REGISTERED_PAGES + random.below(HOT_PAGES) };
   return { file, page: random.below(file.pages) };
 }
 

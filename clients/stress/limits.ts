@@ -19,7 +19,10 @@ export const SHARED_PAGES = 4_608;
 /** Pages at the start of each shared file that only long pins go to: a torn one of them is H1-b. */
 export const REGISTERED_PAGES = 24;
 /** Pages after those that most operations go to, so that they meet. */
-export const HOT_PAGES = 40;
+export const HOT_PAGES = 72;
+
+/** Pages in a row that a CPU stores to or loads from at one time, at most. */
+export const RUN_PAGES = 8;
 
 /** Each CPU's own files: one for direct I/O, one whose mapped pages are the buffers of direct I/O. */
 export const DIRECT_PAGES = 128;

@@ -172,6 +172,7 @@ export class Run {
     await rig.startKernel();
     this.phase = 'running';
     board.goOn();
+    if (this.options.signal?.aborted === true) board.stop();
     const cpusLeft = new Int32Array(new SharedArrayBuffer(4));
     cpusLeft[0] = plan.cpus;
     const queues = Array.from({ length: plan.devices }, dmaQueueBuffer);
