@@ -4,6 +4,7 @@ import { Errno } from '../engine/sched/errors.js';
 import { benchDma } from './dma.js';
 import { benchFootprint } from './footprint.js';
 import { benchGrowth } from './growth.js';
+import { benchIpc } from './ipc.js';
 import { benchLab, benchLabReset } from './lab.js';
 import { type BenchOptions, type BenchResult, RUNS_MAX, RUNS_MIN } from './measure.js';
 import { benchPin, benchPin2Cpu } from './pin.js';
@@ -47,6 +48,11 @@ const BENCHES: readonly Bench[] = [
     name: 'writeback-vs-pin',
     title: 'writeback and pinning against each other, under each profile',
     run: (options) => benchWritebackVsPin(options),
+  },
+  {
+    name: 'ipc',
+    title: 'reads of 4 KiB through the daemon, queue depth 1 and 32',
+    run: (options) => benchIpc(options),
   },
   {
     name: 'growth',
