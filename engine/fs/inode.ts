@@ -3,8 +3,10 @@
 
 import { loadLong } from '../memory/long.js';
 import { add, and, cas, load, or, peek, read, store, write } from '../memory/word.js';
+import { putFolio } from '../mm/alloc.js';
+import { maybePinned } from '../mm/folio.js';
 import { anyMarked, MARK } from '../mm/pagecache.js';
-import { truncatePages } from '../mm/truncate.js';
+import { nextFolio, truncatePages } from '../mm/truncate.js';
 import { Errno, InvariantError } from '../sched/errors.js';
 import { mutexLock, mutexUnlock, spinLock, spinUnlock } from '../sched/lock.js';
 import { type Op, sleepOn, type Task } from '../sched/op.js';
@@ -167,20 +169,25 @@ function* fillSlot(task: Task, v: Vol, slot: number, ino: number): Op<void> {
   wake(s.iState, slot);
 }
 
-/** Frees one slot that nobody refers to: a clean one, or else one whose pages are written first. */
+/** Slots freed at once: a walk over all slots for each would cost more than the eviction. */
+const EVICT_BATCH = 64;
+
+/** Frees slots that nobody refers to: clean ones, or else some whose pages are written first. */
 function* makeRoom(task: Task, v: Vol): Op<void> {
   yield* mutexLock(task, v.evictSem, 0);
   try {
-    if (lab?.point()) yield STEP;
     if (read(v.words, VOL.freeSlots) !== 0) return; // somebody else made room
     const slots = v.m.geometry.inodes;
-    for (let round = 0; round < 3; round++) {
-      for (let i = 0; i < slots; i++) {
+    const batch = Math.min(EVICT_BATCH, Math.ceil(slots / 4));
+    let evicted = 0;
+    for (let round = 0; round < 3 && evicted === 0; round++) {
+      for (let i = 0; i < slots && evicted < batch; i++) {
         const slot = read(v.words, VOL.evictHand) % slots;
         write(v.words, VOL.evictHand, slot + 1);
-        if (yield* tryEvict(task, v, slot, round)) return;
+        if (yield* tryEvict(task, v, slot, round)) evicted++;
       }
     }
+    if (evicted > 0) return;
   } finally {
     if (lab?.point()) yield STEP;
     mutexUnlock(task, v.evictSem, 0);
@@ -203,11 +210,40 @@ function* tryEvict(task: Task, v: Vol, slot: number, round: number): Op<boolean>
   const dirty = yield* hasDirtyPages(task, v, slot);
   if (round < 2 && dirty) return false;
   if (!(yield* claimForEviction(task, v, slot))) return false;
-  if (dirty) yield* writepages(task, v, slot, 'all', 0, LAST_PAGE);
-  yield* flushInode(task, v, slot);
+  if (!(yield* cleanForEviction(task, v, slot, dirty))) {
+    if (lab?.point()) yield STEP;
+    and(s.iState, slot, ~I.freeing);
+    wake(s.iState, slot);
+    return false;
+  }
   yield* dropPages(task, v, slot);
   yield* forgetSlot(task, v, slot);
   return true;
+}
+
+/**
+ * Writes what is dirty; false if the inode has to stay: its pages could not be written, or one may
+ * be pinned, whose device would store into a page that no file owns (inode_lru_isolate keeps inodes
+ * with pages for the same effect).
+ */
+function* cleanForEviction(task: Task, v: Vol, slot: number, dirty: boolean): Op<boolean> {
+  const { m } = v;
+  try {
+    if (dirty) yield* writepages(task, v, slot, 'all', 0, LAST_PAGE);
+    yield* flushInode(task, v, slot);
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    return false;
+  }
+  for (let index = 0; ; index++) {
+    const pfn = yield* nextFolio(task, m, slot, index, LAST_PAGE);
+    if (pfn === 0) return true;
+    index = read(m.state.index, pfn);
+    if (lab?.point()) yield STEP;
+    const pinned = maybePinned(m, pfn);
+    yield* putFolio(task, m, pfn);
+    if (pinned) return false;
+  }
 }
 
 function* hasDirtyPages(task: Task, v: Vol, slot: number): Op<boolean> {
