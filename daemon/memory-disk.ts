@@ -10,11 +10,11 @@ const DISCARD_TURN_BYTES = 16 * 1024 * 1024;
 /** Copies to and from memory in segments. */
 class SegmentBytes implements InlineBytes {
   readonly #segmentBytes: number;
-  readonly #segments: readonly Uint8Array[];
+  readonly #segments: readonly SharedArrayBuffer[];
 
   constructor(memory: Memory) {
     this.#segmentBytes = memory.segmentBytes;
-    this.#segments = memory.segments.map((segment) => new Uint8Array(segment));
+    this.#segments = memory.segments;
   }
 
   copyOut(offset: number, target: Uint8Array): void {
@@ -38,7 +38,7 @@ class SegmentBytes implements InlineBytes {
     const start = offset % this.#segmentBytes;
     const segment = this.#segments.at(Math.floor(offset / this.#segmentBytes));
     if (segment === undefined) throw new RangeError(`offset ${offset} is outside the memory`);
-    return segment.subarray(start, Math.min(start + lengthBytes, segment.byteLength));
+    return new Uint8Array(segment, start, Math.min(lengthBytes, segment.byteLength - start));
   }
 }
 

@@ -89,7 +89,7 @@ export class FrameReader {
     const wanted = this.header.payloadBytes;
     const available = this.#chunk.byteLength - this.#at;
     if (this.#payloadHave === 0 && available >= wanted) {
-      this.payload = wanted === 0 ? NOTHING : this.#chunk.subarray(this.#at, this.#at + wanted);
+      this.payload = wanted === 0 ? NOTHING : view(this.#chunk, this.#at, wanted);
       this.#at += wanted;
       this.#inPayload = false;
       return true;
@@ -105,4 +105,9 @@ export class FrameReader {
     this.#inPayload = false;
     return true;
   }
+}
+
+/** A subarray; this is the faster way to make one. */
+function view(bytes: Uint8Array, at: number, length: number): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + at, length);
 }

@@ -14,18 +14,22 @@ export interface ByteSink {
 
 /** Frames are gathered in buffers of this size; a longer frame gets one of its own. */
 const CHUNK_BYTES = 256 * 1024;
+/** So much is sent without waiting for the end of the turn: the other end works on it meanwhile. */
+const FLUSH_BYTES = 32 * 1024;
 /** Chunks that are kept for reuse. */
 const SPARE_CHUNKS_MAX = 4;
 
+const NOTHING = new Uint8Array(0);
+
 /** A buffer that is being filled. */
 class Chunk {
-  readonly bytes: Buffer<ArrayBuffer>;
+  readonly buffer: ArrayBuffer;
   readonly view: DataView;
   used = 0;
 
-  constructor(sizeBytes: number) {
-    this.bytes = Buffer.from(new ArrayBuffer(sizeBytes));
-    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, sizeBytes);
+  constructor(readonly sizeBytes: number) {
+    this.buffer = new ArrayBuffer(sizeBytes);
+    this.view = new DataView(this.buffer);
   }
 }
 
@@ -54,6 +58,7 @@ export class FrameWriter {
     length: number,
     payloadBytes: number,
   ): Uint8Array {
+    if (this.#gathered >= FLUSH_BYTES) this.flush();
     const total = HEADER_BYTES + payloadBytes;
     const chunk = this.#roomFor(total);
     const at = chunk.used;
@@ -71,7 +76,8 @@ export class FrameWriter {
       length,
       payloadBytes,
     );
-    return chunk.bytes.subarray(at + HEADER_BYTES, at + total);
+    if (payloadBytes === 0) return NOTHING;
+    return new Uint8Array(chunk.buffer, at + HEADER_BYTES, payloadBytes);
   }
 
   /** Appends a frame with a payload that is there already. */
@@ -104,14 +110,14 @@ export class FrameWriter {
     if (!this.sink.writable) return;
     if (chunks.length > 1) this.sink.cork();
     for (const chunk of chunks) {
-      this.sink.write(chunk.bytes.subarray(0, chunk.used), () => this.#recycle(chunk));
+      this.sink.write(new Uint8Array(chunk.buffer, 0, chunk.used), () => this.#recycle(chunk));
     }
     if (chunks.length > 1) this.sink.uncork();
   }
 
   #roomFor(total: number): Chunk {
     let chunk = this.#chunk;
-    if (chunk !== null && chunk.used + total <= chunk.bytes.byteLength) return chunk;
+    if (chunk !== null && chunk.used + total <= chunk.sizeBytes) return chunk;
     if (chunk !== null) this.#full.push(chunk);
     if (total > CHUNK_BYTES) chunk = new Chunk(total);
     else chunk = this.#spare.pop() ?? new Chunk(CHUNK_BYTES);
@@ -120,7 +126,7 @@ export class FrameWriter {
   }
 
   #recycle(chunk: Chunk): void {
-    if (chunk.bytes.byteLength !== CHUNK_BYTES || this.#spare.length >= SPARE_CHUNKS_MAX) return;
+    if (chunk.sizeBytes !== CHUNK_BYTES || this.#spare.length >= SPARE_CHUNKS_MAX) return;
     chunk.used = 0;
     this.#spare.push(chunk);
   }

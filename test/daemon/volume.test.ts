@@ -9,7 +9,7 @@ import { parseConfig } from '../../daemon/config.js';
 import { type Daemon, startDaemon } from '../../daemon/lifecycle.js';
 import { openDisk } from '../../engine/block/disk.js';
 import { mkfs } from '../../engine/fs/mkfs.js';
-import { type Test, temporaryFolder, until } from '../support/test-daemon.js';
+import { startProgram, type Test, temporaryFolder, until } from '../support/test-daemon.js';
 
 const MIB = 2 ** 20;
 
@@ -210,6 +210,44 @@ test.serial('a client that goes away leaves nothing pinned, mapped or open', asy
   const { pinsAcquired, pinsReleased } = await watcher.statistics();
   t.is(pinsAcquired, pinsReleased);
   await watcher.unlink('/a');
+});
+
+test.serial('what fsync promised survives kill -9 of the daemon', async (t) => {
+  const { folder, image } = makeImage(t);
+  const socket = join(folder, 'socket');
+  const config = JSON.stringify({ socket, volumes: [{ name: 'v', path: image }] });
+  const start = async () => {
+    const daemon = startProgram(t, 'daemon-program', [config, 'engine']);
+    await daemon.line();
+    return { daemon, client: await connect(socket, { reconnect: false }) };
+  };
+  const first = await start();
+  const volume = await first.client.volume('v');
+  const contents = Array.from({ length: 8 }, () => randomBytes(100_000));
+  for (const [i, data] of contents.entries()) {
+    const file = await volume.open(`/kept-${i}`, { create: true });
+    await file.pwrite(0, data);
+    await file.fsync();
+  }
+  // Under way when it dies.
+  const lost = await volume.open('/lost', { create: true });
+  const writing = Promise.allSettled(
+    Array.from({ length: 32 }, async (_, i) => await lost.pwrite(i * MIB, Buffer.alloc(MIB, i))),
+  );
+  await lost.stat();
+  first.daemon.process.kill('SIGKILL');
+  t.is(await first.daemon.exit, 'SIGKILL');
+  await writing;
+  await first.client.close();
+  const second = await start();
+  const again = await second.client.volume('v');
+  for (const [i, data] of contents.entries()) {
+    const file = await again.open(`/kept-${i}`, { writable: false });
+    t.true((await file.pread(0, 200_000)).equals(data));
+  }
+  await second.client.close();
+  second.daemon.process.kill('SIGTERM');
+  t.is(await second.daemon.exit, 0);
 });
 
 test.serial('errors of the engine arrive with their codes', async (t) => {

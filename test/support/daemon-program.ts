@@ -1,4 +1,5 @@
-// A daemon as a process: its configuration is the argument. Prints "ready"; volumes are in memory.
+// A daemon as a process: its configuration is the argument. Prints "ready". Volumes are in memory, unless the second
+// argument is "engine".
 
 import { parseConfig } from '../../daemon/config.js';
 import { runDaemon } from '../../daemon/run.js';
@@ -6,8 +7,9 @@ import { MemoryVolume } from './memory-volume.js';
 
 try {
   const config = parseConfig(JSON.parse(process.argv.at(2) ?? ''), 'argument');
+  const engine = process.argv.at(3) === 'engine';
   process.exitCode = await runDaemon(config, {
-    openVolume: () => Promise.resolve(new MemoryVolume()),
+    ...(engine ? {} : { openVolume: () => Promise.resolve(new MemoryVolume()) }),
     onReady: () => process.stdout.write('ready\n'),
   });
 } catch (error) {
