@@ -7,7 +7,7 @@
 import { add, read, write } from '../memory/word.js';
 import { allocPage } from '../mm/alloc.js';
 import { Errno, InvariantError } from '../sched/errors.js';
-import { mutexLock, mutexUnlock, spinLock, spinUnlock } from '../sched/lock.js';
+import { mutexLock, mutexUnlock, spinUnlock, takeSpinLock, waitSpinLock } from '../sched/lock.js';
 import { mightSleep, type Op, sleepOn, type Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { wake } from '../sched/wait.js';
@@ -65,7 +65,8 @@ export function* getFreshBuffer(task: Task, v: MetadataStore, block: number): Op
 export function* putBuffer(task: Task, v: MetadataStore, b: number): Op<void> {
   const { buffer, lock } = v.meta;
   const at = v.meta.at(b, BUFFER.refs);
-  yield* spinLock(task, lock, 0);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
   const refs = read(buffer, at);
   if (refs > 0) write(buffer, at, refs - 1);
   if (lab?.point()) yield STEP;
@@ -110,7 +111,8 @@ export function* referenceBuffer(task: Task, v: MetadataStore, block: number): O
   const { buffer, lock } = v.meta;
   if (block < 0) throw new InvariantError(`block ${String(block)} of a volume`);
   for (let attempt = 0; ; attempt++) {
-    yield* spinLock(task, lock, 0);
+    if (lab?.point()) yield STEP;
+    if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
     let b = findBuffer(v, block);
     if (b < 0) {
       b = takeVictim(v);
@@ -155,7 +157,8 @@ function* startReading(task: Task, v: MetadataStore, b: number): Op<boolean> {
   const { buffer, lock } = v.meta;
   const at = v.meta.at(b, BUFFER.flags);
   for (;;) {
-    yield* spinLock(task, lock, 0);
+    if (lab?.point()) yield STEP;
+    if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
     const flags = read(buffer, at);
     const mine = (flags & (BH.uptodate | BH.reading)) === 0;
     if (mine) write(buffer, at, flags | BH.reading);
@@ -174,7 +177,8 @@ function* startReading(task: Task, v: MetadataStore, b: number): Op<boolean> {
       'no page frame is free for a metadata buffer: give the machine more memory',
     );
   }
-  yield* spinLock(task, lock, 0);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
   write(buffer, v.meta.at(b, BUFFER.pfn), pfn);
   if (lab?.point()) yield STEP;
   spinUnlock(task, lock, 0);
@@ -184,7 +188,8 @@ function* startReading(task: Task, v: MetadataStore, b: number): Op<boolean> {
 function* endReading(task: Task, v: MetadataStore, b: number, complete: boolean): Op<void> {
   const { buffer, lock } = v.meta;
   const at = v.meta.at(b, BUFFER.flags);
-  yield* spinLock(task, lock, 0);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
   write(buffer, at, (read(buffer, at) & ~BH.reading) | (complete ? BH.uptodate : 0));
   if (lab?.point()) yield STEP;
   spinUnlock(task, lock, 0);

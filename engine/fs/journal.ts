@@ -10,7 +10,7 @@
 import { describeBlockError } from '../block/request.js';
 import { load, read, write } from '../memory/word.js';
 import { Errno, InvariantError } from '../sched/errors.js';
-import { spinLock, spinUnlock } from '../sched/lock.js';
+import { spinUnlock, takeSpinLock, waitSpinLock } from '../sched/lock.js';
 import { mightSleep, type Op, sleepOn, type Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { wake } from '../sched/wait.js';
@@ -52,7 +52,8 @@ export function* extendHandle(
 ): Op<boolean> {
   if (!v.meta.journal) return true;
   const { head, lock } = v.meta;
-  yield* spinLock(task, lock, 0);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
   const promised = read(head, META.credits) + credits;
   const fits = promised <= v.meta.transactionBlocks;
   if (fits) write(head, META.credits, promised);
@@ -86,7 +87,8 @@ export function* dirtyMetadata(task: Task, v: MetadataStore, handle: Handle, b: 
     throw new InvariantError(`${task.name} changes buffer ${String(b)} without its mutex`);
   }
   const flags = v.meta.at(b, BUFFER.flags);
-  yield* spinLock(task, lock, 0);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
   if (v.meta.journal) enterTransaction(v, handle, b);
   const kept = v.meta.journal ? 0 : BH.dirty;
   write(buffer, flags, (read(buffer, flags) & ~BH.forgotten) | kept);
@@ -110,7 +112,8 @@ export function* forgetMetadata(
   const b = found >= 0 ? found : ~found;
   const base = v.meta.at(b, 0);
   for (;;) {
-    yield* spinLock(task, lock, 0);
+    if (lab?.point()) yield STEP;
+    if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
     const flags = read(buffer, base + BUFFER.flags);
     const writing = (flags & BH.writing) !== 0;
     if (!writing && v.meta.journal) {
@@ -132,7 +135,8 @@ export function* forgetMetadata(
 export function* stopHandle(task: Task, v: MetadataStore, handle: Handle): Op<void> {
   const { head, lock, handleClass } = v.meta;
   if (v.meta.journal && handle.tid !== 0) {
-    yield* spinLock(task, lock, 0);
+    if (lab?.point()) yield STEP;
+    if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
     const left = read(head, META.handles) - 1;
     write(head, META.handles, left);
     write(head, META.credits, read(head, META.credits) - handle.credits);
@@ -178,7 +182,8 @@ function* join(task: Task, v: MetadataStore, handle: Handle, credits: number): O
 function* joinRunning(task: Task, v: MetadataStore, credits: number): Op<number> {
   const { head, lock } = v.meta;
   for (;;) {
-    yield* spinLock(task, lock, 0);
+    if (lab?.point()) yield STEP;
+    if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
     const aborted = read(head, META.aborted);
     const before = read(head, META.running);
     const bell = read(head, META.runningBell);
@@ -231,7 +236,8 @@ function enterTransaction(v: MetadataStore, handle: Handle, b: number): void {
 function* putAndDrop(task: Task, v: MetadataStore, b: number): Op<void> {
   const { buffer, lock } = v.meta;
   const base = v.meta.at(b, 0);
-  yield* spinLock(task, lock, 0);
+  if (lab?.point()) yield STEP;
+  if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);
   const refs = read(buffer, base + BUFFER.refs) - 1;
   write(buffer, base + BUFFER.refs, refs);
   const flags = read(buffer, base + BUFFER.flags);
