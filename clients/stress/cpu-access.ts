@@ -89,7 +89,7 @@ function* mmapLoad(job: Job, scratch: Scratch, spot: Spot): Op<void> {
   const writer = job.random.below(plan.writers);
   const cuts = tables.cutsBefore(spot.file, spot.page);
   const claim = claims[writer];
-  openClaim(job, spot, writer, claim);
+  openClaim(job.tables, spot, writer, claim);
   try {
     const vpn = job.vpns[spot.file.number] + spot.page;
     yield* loadUser(task, m, job.mm, vpn, writer * CELL_BYTES, scratch.cell);
@@ -97,7 +97,7 @@ function* mmapLoad(job: Job, scratch: Scratch, spot: Spot): Op<void> {
     tolerate(job, error, spot, cuts);
     return;
   }
-  closeClaim(job, spot, writer, claim);
+  closeClaim(job.tables, spot, writer, claim);
   checkCell(job, spot, scratch.cellWords, 0, writer, claim);
   board.add(worker, 'mmap-load');
 }
@@ -108,7 +108,7 @@ export function* bufferedRead(job: Job, scratch: Scratch): Op<void> {
   const spot = anySpot(job);
   const cuts = tables.cutsBefore(spot.file, spot.page);
   for (let writer = 0; writer < plan.writers; writer++) {
-    openClaim(job, spot, writer, claims[writer]);
+    openClaim(job.tables, spot, writer, claims[writer]);
   }
   let length = 0;
   try {
@@ -132,7 +132,7 @@ export function checkPage(job: Job, spot: Spot, words: Int32Array, whole: Claim 
   for (let i = 0; i < CELLS_PER_PAGE; i++) {
     const writer = cellOwner(job.plan, spot.file, i);
     const claim = whole ?? claims[i];
-    if (writer >= 0) closeClaim(job, spot, writer, claim);
+    if (writer >= 0) closeClaim(job.tables, spot, writer, claim);
     else claim.floor = claim.invoked = 0;
     checkCell(job, spot, words, i * CELL_WORDS, writer, claim);
   }

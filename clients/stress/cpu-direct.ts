@@ -118,7 +118,7 @@ export function* readOwn(job: Job, own: OwnFiles, scratch: Scratch): Op<void> {
   const file = job.random.oneIn(2) ? own.direct : own.buffer;
   const spot = { file, page: job.random.below(file.pages) };
   const claim = newClaim();
-  openClaim(job, spot, job.worker, claim);
+  openClaim(job.tables, spot, job.worker, claim);
   try {
     const inode = job.inodes[file.number];
     yield* readFile(job.task, job.v, inode, spot.page * PAGE_BYTES, scratch.page);

@@ -9,6 +9,7 @@ import { checkOptions, type StressOptions } from './options.js';
 import { makePlan } from './plan.js';
 import type { StressProgress, StressReport } from './report.js';
 import { Run } from './run.js';
+import { runOnSocket } from './socket.js';
 
 export { type Expectation, expectationsOf } from './expectations.js';
 export { checkOptions, type StressOptions } from './options.js';
@@ -29,6 +30,7 @@ export async function runStress(
   onProgress: (progress: StressProgress) => void = () => undefined,
 ): Promise<StressReport> {
   const profile = checkOptions(options);
+  if (options.socket !== undefined) return await runOnSocket(options, options.socket, onProgress);
   const plan = makePlan(options.cpus, options.devices, options.size);
   const temporary = options.backing === undefined ? temporaryFolder() : null;
   const path = options.backing ?? join(temporary ?? '', 'stress.img');

@@ -108,16 +108,14 @@ export function report(
 }
 
 /** What is known of a writer's cell before it is read: take the cuts before the sequence. */
-export function openClaim(job: Job, spot: Spot, writer: number, claim: Claim): void {
-  const { tables } = job;
+export function openClaim(tables: Tables, spot: Spot, writer: number, claim: Claim): void {
   const row = rowOf(spot.file, spot.page, writer);
   claim.floorCuts = Atomics.load(tables.answeredCuts, row);
   claim.floor = Atomics.load(tables.answered, row);
 }
 
 /** What is known of it once it has been read. */
-export function closeClaim(job: Job, spot: Spot, writer: number, claim: Claim): void {
-  const { tables } = job;
+export function closeClaim(tables: Tables, spot: Spot, writer: number, claim: Claim): void {
   claim.cutsStarted = Atomics.load(tables.cutsStarted, spot.file.firstPage + spot.page);
   claim.invoked = Atomics.load(tables.invoked, rowOf(spot.file, spot.page, writer));
   claim.mayBeHalf = true;

@@ -55,3 +55,7 @@ export const PROGRESS_MS = 500;
 
 /** Crashes by KernelBug after which a run ends early: something fundamental is broken. */
 export const EPOCHS_MAX = 10_000;
+
+/** Files of a run against a daemon, whose volume may be small, and their pages. */
+export const SOCKET_FILES = 2;
+export const SOCKET_PAGES = 256;

@@ -19,7 +19,7 @@ import { EPOCHS_MAX, LOOK_MS, PROGRESS_MS } from './limits.js';
 import type { StressOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { StressProgress, StressReport } from './report.js';
-import { PAGE_BYTES } from './stamp.js';
+import { summarize } from './summary.js';
 import { newTables, type Tables, type TablesShared } from './tables.js';
 import type { Counted, VerifyMode } from './verify.js';
 import type { Begun, Ended, WardenShared } from './warden.js';
@@ -312,35 +312,17 @@ export class Run {
   }
 
   private report(): StressReport {
-    const { board, options } = this;
-    const findings = this.log.summary();
-    const unexpected = findings.filter((one) => !one.expected);
-    const seconds = this.runningMs / 1000;
-    const perSecond = (bytes: number): number => (seconds > 0 ? bytes / seconds / 1e9 : 0);
-    const operations = Object.fromEntries(OPERATIONS.map((name) => [name, board.total(name)]));
-    return {
-      profile: options.profile,
-      seed: options.seed,
-      cpus: options.cpus,
-      devices: options.devices,
-      seconds,
-      aborted: options.signal?.aborted === true,
+    return summarize({
+      options: this.options,
+      board: this.board,
+      log: this.log,
+      seconds: this.runningMs / 1000,
       epochs: this.epoch,
-      operations,
-      gigabytesPerSecond: {
-        cpuStores: perSecond(board.total('storeBytes')),
-        dma: perSecond(board.total('dmaBytes')),
-        writeback: perSecond(this.pagesWritten * PAGE_BYTES),
-      },
-      pagesPinned: board.total('pagesPinned'),
-      pagesWrittenBack: this.pagesWritten,
-      findings,
-      fsck: { runs: this.fsckRuns, clean: this.damages.length === 0, damages: this.damages },
+      pagesWritten: this.pagesWritten,
       verifiedCells: this.verifiedCells,
-      cellsReadMeanwhile: board.total('cellsRead'),
-      ok: unexpected.length === 0 && this.damages.length === 0,
-      unexpected,
-    };
+      fsckRuns: this.fsckRuns,
+      damages: this.damages,
+    });
   }
 }
 
