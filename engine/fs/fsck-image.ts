@@ -132,11 +132,12 @@ export class Checked {
         this.owners[start + i] = ino;
         continue;
       }
+      const other = owner < 0 ? 'the tables of the volume' : `inode ${String(owner)}`;
       this.report(
         'double-claimed-block',
         ino,
         start + i,
-        `block ${String(start + i)} is claimed by inode ${String(ino)} and by ${owner < 0 ? 'the tables of the volume' : `inode ${String(owner)}`}`,
+        `block ${String(start + i)} is claimed by inode ${String(ino)} and by ${other}`,
       );
       return i;
     }

@@ -217,11 +217,12 @@ function checkSums(c: Checked, ino: number, logical: number, phys: number, lengt
       const bytes = new Uint8Array(data.buffer, i * BLOCK_BYTES, BLOCK_BYTES);
       const found = crc32c(bytes) | 0;
       if (found === expected) continue;
+      const sums = `checksum 0x${(found >>> 0).toString(16)}, expected 0x${(expected >>> 0).toString(16)}`;
       c.report(
         'checksum-mismatch',
         ino,
         block,
-        `inode ${String(ino)}, page ${String(logical + done + i)} (block ${String(block)}): checksum 0x${(found >>> 0).toString(16)}, expected 0x${(expected >>> 0).toString(16)}`,
+        `inode ${String(ino)}, page ${String(logical + done + i)} (block ${String(block)}): ${sums}`,
       );
     }
   }

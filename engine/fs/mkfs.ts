@@ -93,9 +93,10 @@ function plan(sizeBytes: number, options: MkfsOptions): Superblock {
   const inodes = planInodes(blocks, options.inodes);
   const layout = planVolume(blocks, inodes, journalBlocks, features);
   if (blocks < BLOCKS_MIN || layout.dataStart + BLOCKS_MIN / 8 > blocks) {
+    const least = (Math.max(BLOCKS_MIN, layout.dataStart) + BLOCKS_MIN / 8) * BLOCK_BYTES;
     throw new Errno(
       'EINVAL',
-      `${String(sizeBytes)} B are too few for a volume with these options: give it at least ${String((Math.max(BLOCKS_MIN, layout.dataStart) + BLOCKS_MIN / 8) * BLOCK_BYTES)} B`,
+      `${String(sizeBytes)} B are too few for a volume with these options: give it at least ${String(least)} B`,
     );
   }
   const random = options.seed === undefined ? randomWords() : seededWords(options.seed);

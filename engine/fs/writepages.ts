@@ -31,25 +31,36 @@ export function* writepages(
   const { m } = v;
   const writer = new Writer(v, inode);
   const ready: ReadyFolio = { frame: 0, pinned: false };
+  const found: Found = { pfns: new Int32Array(GATHER), indices: new Int32Array(GATHER) };
   const mark: Mark = mode === 'all' ? MARK.towrite : MARK.dirty;
   if (mode === 'all') yield* tagForWriteback(task, m, inode, fromIndex, toIndex);
+  let count = 0;
+  let next = 0;
   try {
     for (let index = fromIndex; index <= toIndex; ) {
-      const found = yield* nextMarkedFolio(task, m, inode, index, toIndex, mark);
-      if (found === null) break;
-      index = found.index + 1;
-      if (yield* prepareWriteback(task, m, inode, found.pfn, mode, ready)) {
-        yield* writer.add(task, found.pfn, found.index, ready.frame);
-      } else {
-        yield* putFolio(task, m, found.pfn);
+      next = 0;
+      count = yield* gather(task, m, inode, index, toIndex, mark, found);
+      if (count === 0) break;
+      index = found.indices[count - 1] + 1;
+      while (next < count) {
+        const i = next++;
+        const pfn = found.pfns[i];
+        if (yield* prepareWriteback(task, m, inode, pfn, mode, ready)) {
+          yield* writer.add(task, pfn, found.indices[i], ready.frame);
+        } else {
+          yield* putFolio(task, m, pfn);
+        }
       }
     }
   } catch (error) {
-    if (error instanceof Errno) yield* writer.finish(task);
+    if (error instanceof Errno) {
+      while (next < count) yield* putFolio(task, m, found.pfns[next++]);
+      yield* writer.finish(task);
+    }
     throw error;
   }
   yield* writer.finish(task);
-  if (mode === 'all') yield* waitForOthers(task, m, inode, fromIndex, toIndex);
+  if (mode === 'all') yield* waitForOthers(task, m, inode, fromIndex, toIndex, found);
   if (writer.error !== null) throw writer.error;
   return writer.written;
 }
@@ -75,31 +86,39 @@ function* tagForWriteback(
   }
 }
 
+/** Folios looked up under one hold of i_pages. */
+const GATHER = 32;
+
 interface Found {
-  readonly pfn: number;
-  readonly index: number;
+  readonly pfns: Int32Array;
+  readonly indices: Int32Array;
 }
 
-/** The next folio with the mark, with a reference; its TOWRITE mark is taken off. */
-function* nextMarkedFolio(
+/** The next folios with the mark, with references; their TOWRITE marks are taken off. Returns how many. */
+function* gather(
   task: Task,
   m: Machine,
   inode: number,
   fromIndex: number,
   toIndex: number,
   mark: Mark,
-): Op<Found | null> {
+  found: Found,
+): Op<number> {
+  let count = 0;
   yield* spinLock(task, m.iPages, inode);
-  const index = nextMarked(m, inode, fromIndex, toIndex, mark);
-  const pfn = index < 0 ? 0 : cacheLookup(m, inode, index);
-  if (pfn !== 0) {
+  for (let index = fromIndex; count < GATHER; index++) {
+    index = nextMarked(m, inode, index, toIndex, mark);
+    if (index < 0) break;
+    const pfn = cacheLookup(m, inode, index);
     if (lab?.point()) yield STEP;
     getFolio(m, pfn);
     if (mark === MARK.towrite) clearMark(m, inode, index, MARK.towrite);
+    found.pfns[count] = pfn;
+    found.indices[count++] = index;
   }
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.iPages, inode);
-  return pfn === 0 ? null : { pfn, index };
+  return count;
 }
 
 /** Waits for pages of the range that somebody else is writing (filemap_fdatawait). */
@@ -109,13 +128,16 @@ function* waitForOthers(
   inode: number,
   fromIndex: number,
   toIndex: number,
+  found: Found,
 ): Op<void> {
   for (let index = fromIndex; index <= toIndex; ) {
-    const found = yield* nextMarkedFolio(task, m, inode, index, toIndex, MARK.writeback);
-    if (found === null) return;
-    yield* waitOnWriteback(task, m, found.pfn);
-    yield* putFolio(task, m, found.pfn);
-    index = found.index + 1;
+    const count = yield* gather(task, m, inode, index, toIndex, MARK.writeback, found);
+    if (count === 0) return;
+    index = found.indices[count - 1] + 1;
+    for (let i = 0; i < count; i++) {
+      yield* waitOnWriteback(task, m, found.pfns[i]);
+      yield* putFolio(task, m, found.pfns[i]);
+    }
   }
 }
 

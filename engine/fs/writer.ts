@@ -1,10 +1,10 @@
 // Bringing pages of a file to its blocks in batches: which block each goes to, requests in flight, and
 // what follows when they are answered. Used by writepages (folios) and direct I/O (bare frames).
 
-import { load, or, read, store, write } from '../memory/word.js';
-import { putFolio } from '../mm/alloc.js';
+import { add, load, or, read, store, write } from '../memory/word.js';
+import { lastPut, putFolio } from '../mm/alloc.js';
 import { checksumFrame } from '../mm/content.js';
-import { endWriteback } from '../mm/dirty.js';
+import { endWriteback, endWritebackOf } from '../mm/dirty.js';
 import { PG, unlockFolio } from '../mm/folio.js';
 import { Errno } from '../sched/errors.js';
 import { downRead, upRead } from '../sched/lock.js';
@@ -19,7 +19,7 @@ import { readBack } from './read-back.js';
 import { recordWritten } from './written.js';
 
 /** Requests of one writer that are in flight. */
-const IN_FLIGHT_MAX = 4;
+const IN_FLIGHT_MAX = 8;
 
 /** Most blocks claimed at once. */
 const CLAIM_MAX = 256;
@@ -45,7 +45,12 @@ export class Writer {
   *add(task: Task, pfn: number, index: number, frame: number): Op<void> {
     const { v } = this;
     const { m } = v;
-    let block = v.noOverwrite ? 0 : yield* this.mapped(task, index);
+    let block = 0;
+    if (!v.noOverwrite) {
+      if (lab?.point()) yield STEP;
+      block = this.remembered(index, load(m.state.iPrivate, ip(this.inode, IP.mapSeq)));
+      if (block === 0) block = yield* this.mapped(task, index);
+    }
     const fresh = block === 0;
     if (fresh) {
       block = yield* this.claim(task, pfn, index);
@@ -58,7 +63,11 @@ export class Writer {
       if (lab?.point()) yield STEP;
       unreserve(v, 1);
     }
-    yield* this.enter(task, block, fresh, frame, pfn, index);
+    let batch = this.batch;
+    if (batch === null || !batch.takes(block, fresh)) batch = yield* this.nextBatch(task);
+    // The checksum is of the page as it is now; what the device reads later may differ (H1-b).
+    const sum = v.checksums ? yield* checksumFrame(m, frame) : 0;
+    batch.add(block, fresh, frame, pfn, index, sum);
     if (lab?.point()) yield STEP;
     unlockFolio(task, m, pfn);
   }
@@ -74,23 +83,18 @@ export class Writer {
       );
     }
     const target = block === 0 ? yield* this.nextClaimed(task, CLAIM_MAX) : block;
-    yield* this.enter(task, target, block === 0, frame, 0, index);
+    let batch = this.batch;
+    if (batch === null || !batch.takes(target, block === 0)) batch = yield* this.nextBatch(task);
+    const sum = v.checksums ? yield* checksumFrame(v.m, frame) : 0;
+    batch.add(target, block === 0, frame, 0, index, sum);
   }
 
-  private *enter(
-    task: Task,
-    block: number,
-    fresh: boolean,
-    frame: number,
-    pfn: number,
-    index: number,
-  ): Op<void> {
-    const { v } = this;
-    if (this.batch !== null && !this.batch.takes(block, fresh)) yield* this.submit(task);
-    this.batch ??= v.batches.pop() ?? new WriteBatch();
-    // The checksum is of the page as it is now; what the device reads later may differ (H1-b).
-    const sum = v.checksums ? yield* checksumFrame(v.m, frame) : 0;
-    this.batch.add(block, fresh, frame, pfn, index, sum);
+  /** Submits the batch that is being filled; the next one, empty. */
+  private *nextBatch(task: Task): Op<WriteBatch> {
+    if (this.batch !== null) yield* this.submit(task);
+    const batch = this.v.batches.pop() ?? new WriteBatch();
+    this.batch = batch;
+    return batch;
   }
 
   /** Submits what is left, waits for all, and gives back what was claimed too much. */
@@ -100,24 +104,28 @@ export class Writer {
     yield* this.dropRun(task);
   }
 
+  /** The block that page `index` has, from the last lookup if no extents were removed since; or 0. */
+  private remembered(index: number, seq: number): number {
+    const into = index - this.mapStart;
+    const { map } = this;
+    if (seq !== this.mapSeq || map.phys === 0 || into < 0 || into >= map.length) return 0;
+    return map.phys + into;
+  }
+
   /** The block that page `index` has, or 0. The caller holds the folio lock, so it stays. */
   private *mapped(task: Task, index: number): Op<number> {
     const { v, inode, map } = this;
     if (lab?.point()) yield STEP;
-    const seq = load(v.m.state.iPrivate, ip(inode, IP.mapSeq));
-    const into = index - this.mapStart;
-    if (seq !== this.mapSeq || map.phys === 0 || into < 0 || into >= map.length) {
-      this.mapStart = index;
-      this.mapSeq = seq;
-      yield* downRead(task, v.m.iDataSem, inode);
-      try {
-        yield* lookupExtent(task, v, inode, index, map);
-      } finally {
-        if (lab?.point()) yield STEP;
-        upRead(task, v.m.iDataSem, inode);
-      }
+    this.mapSeq = load(v.m.state.iPrivate, ip(inode, IP.mapSeq));
+    this.mapStart = index;
+    yield* downRead(task, v.m.iDataSem, inode);
+    try {
+      yield* lookupExtent(task, v, inode, index, map);
+    } finally {
+      if (lab?.point()) yield STEP;
+      upRead(task, v.m.iDataSem, inode);
     }
-    return map.phys === 0 ? 0 : map.phys + index - this.mapStart;
+    return map.phys;
   }
 
   /** A claimed block for a locked folio, from its reservation; 0 if a rule in force lost that. */
@@ -207,17 +215,29 @@ export class Writer {
       // Blocks that did not become the file's stay claimed until the next mount: a failed handle
       // may have entered some of them.
     }
-    for (let i = 0; i < batch.count; i++) {
-      if (batch.pfns[i] === 0) continue;
-      if (failure !== null) {
-        if (lab?.point()) yield STEP;
-        or(v.m.state.flags, batch.pfns[i], PG.error);
-      }
-      yield* this.release(task, batch.pfns[i], batch.frames[i]);
-    }
+    if (batch.pfns[0] !== 0) yield* this.endBatch(task, batch, failure !== null);
     if (!batch.fresh) this.written += batch.count;
     batch.reset();
     v.batches.push(batch);
+  }
+
+  /** Ends the writeback of a batch of folios and lets go of them. */
+  private *endBatch(task: Task, batch: WriteBatch, failed: boolean): Op<void> {
+    const { m } = this.v;
+    const { pfns, frames, count } = batch;
+    for (let i = 0; i < count; i++) {
+      if (failed) {
+        if (lab?.point()) yield STEP;
+        or(m.state.flags, pfns[i], PG.error);
+      }
+      if (frames[i] !== pfns[i]) yield* putFolio(task, m, frames[i]);
+    }
+    yield* endWritebackOf(task, m, this.inode, pfns, count);
+    for (let i = 0; i < count; i++) {
+      if (lab?.point()) yield STEP;
+      const before = add(m.state.refcount, pfns[i], -1);
+      if (before <= 1) yield* lastPut(task, m, pfns[i], before, 1);
+    }
   }
 
   private *release(task: Task, pfn: number, frame: number): Op<void> {

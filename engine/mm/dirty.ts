@@ -101,6 +101,36 @@ export function* endWriteback(task: Task, m: Machine, inode: number, pfn: number
   if ((before & PG.waiters) !== 0) wake(s.flags, pfn);
 }
 
+/** Folios ended under one hold of i_pages. */
+const END_BATCH = 32;
+
+/** As endWriteback(), for many folios of one file. */
+export function* endWritebackOf(
+  task: Task,
+  m: Machine,
+  inode: number,
+  pfns: Int32Array,
+  count: number,
+): Op<void> {
+  const s = m.state;
+  for (let from = 0; from < count; from += END_BATCH) {
+    const to = Math.min(from + END_BATCH, count);
+    if (lab?.point()) yield STEP;
+    if (!takeSpinLock(task, m.iPages, inode)) yield* waitSpinLock(task, m.iPages, inode);
+    for (let i = from; i < to; i++) {
+      const pfn = pfns[i];
+      clearMark(m, inode, read(s.index, pfn), MARK.writeback);
+      if (lab?.point()) yield STEP;
+      const before = and(s.flags, pfn, ~(PG.writeback | PG.waiters));
+      if ((before & PG.waiters) !== 0) wake(s.flags, pfn);
+    }
+    if (lab?.point()) yield STEP;
+    spinUnlock(task, m.iPages, inode);
+  }
+  Atomics.add(s.global, GLOBAL.nrWriteback, -count);
+  Atomics.add(s.global, GLOBAL.nrWritten, count);
+}
+
 /** Statistics only: no decision of the lab's programs rests on them, so they are no steps. */
 export function accountDirty(m: Machine, delta: number): void {
   Atomics.add(m.state.global, GLOBAL.nrDirty, delta);
