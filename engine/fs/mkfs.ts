@@ -63,6 +63,9 @@ export function mkfs(disk: Disk, options: MkfsOptions = {}): Superblock {
   writeBitmap(fd, sb);
   writeRoot(fd, sb, options.nowMs ?? Date.now());
   if (sb.journalBlocks > 0) {
+    // With blocks of its own on the host, so that no commit finds the host full; and nothing that an
+    // older volume with the same seed left in its journal stays.
+    zero(fd, sb.journalStart, sb.journalBlocks, 'zero');
     const words = new Int32Array(BLOCK_WORDS);
     formatJournal(words, sb.journalBlocks, sb.uuid[0]);
     writeBlock(fd, sb.journalStart, words);
@@ -149,11 +152,11 @@ function writeBlock(fd: number, block: number, words: Int32Array): void {
   pwriteFrom(fd, new Uint8Array(words.buffer), block * BLOCK_BYTES);
 }
 
-/** Zeroes blocks: as a hole where the host can, else by writing. */
-function zero(fd: number, start: number, count: number): void {
+/** Zeroes blocks: as a hole ('punch') or with their space kept ('zero') where the host can, else by writing. */
+function zero(fd: number, start: number, count: number, mode: 'punch' | 'zero' = 'punch'): void {
   if (count === 0) return;
   try {
-    fallocate(fd, 'punch', start * BLOCK_BYTES, count * BLOCK_BYTES);
+    fallocate(fd, mode, start * BLOCK_BYTES, count * BLOCK_BYTES);
   } catch {
     const piece = new Uint8Array(256 * BLOCK_BYTES);
     for (let done = 0; done < count; done += 256) {
