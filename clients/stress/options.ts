@@ -18,6 +18,11 @@ export interface StressOptions {
   readonly socket?: string;
   /** Ends the run early; it still unmounts and verifies. */
   readonly signal?: AbortSignal;
+  /**
+   * Crashes the machine each time it has run for so long, so that what fsync promised is checked
+   * under rules that have no BUG too. Default: never.
+   */
+  readonly crashEverySeconds?: number;
   /** How large the files and the memory are. Default: 64 MiB of memory, more than that of files. */
   readonly size?: PlanSize;
 }
@@ -31,6 +36,10 @@ export function checkOptions(options: StressOptions): Profile {
   const { seconds } = options;
   if (!(seconds > 0 && seconds <= SECONDS_MAX)) {
     throw new Errno('EINVAL', `seconds ${seconds}: more than 0, at most ${SECONDS_MAX}`);
+  }
+  const { crashEverySeconds: crash } = options;
+  if (crash !== undefined && !(crash > 0 && crash <= SECONDS_MAX)) {
+    throw new Errno('EINVAL', `crashEverySeconds ${crash}: more than 0, at most ${SECONDS_MAX}`);
   }
   return profile;
 }

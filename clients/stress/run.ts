@@ -47,6 +47,8 @@ export class Run {
   private verifiedCells = 0;
   private pagesWritten = 0;
   private runningMs = 0;
+  /** When the time is up: it counts from when jobs first run. */
+  private endMs = Number.POSITIVE_INFINITY;
   /** The machine whose findings are looked for, which of them were seen, and its files. */
   private rig: RunningMachine | null = null;
   private seenFindings = 0;
@@ -95,13 +97,12 @@ export class Run {
    * verifies what fsync promised; and a last one that verifies everything.
    */
   private async lives(): Promise<void> {
-    const endMs = performance.now() + this.options.seconds * 1000;
     let verify: VerifyMode | null = null;
     let crashesAtRest = 0;
     for (;;) {
-      const runs = verify === null && this.hasTime(endMs);
+      const runs = verify === null && this.hasTime();
       if (runs) this.epoch++;
-      if (!(await this.life(verify, runs ? endMs : 0))) {
+      if (!(await this.life(verify, runs))) {
         verify = 'crash';
         if (!runs && ++crashesAtRest > CRASHES_AT_REST_MAX) {
           this.damages.push('the machine panics whenever the volume is mounted');
@@ -111,19 +112,21 @@ export class Run {
       }
       await this.fsck();
       if (runs) verify = 'final';
-      else if (verify === 'crash' && this.hasTime(endMs)) verify = null;
+      else if (verify === 'crash' && this.hasTime()) verify = null;
       else return;
     }
   }
 
-  private hasTime(endMs: number): boolean {
+  private hasTime(): boolean {
     return (
-      performance.now() < endMs && this.options.signal?.aborted !== true && this.epoch < EPOCHS_MAX
+      performance.now() < this.endMs &&
+      this.options.signal?.aborted !== true &&
+      this.epoch < EPOCHS_MAX
     );
   }
 
   /** One life of the machine. @returns did it end with a clean unmount? */
-  private async life(verify: VerifyMode | null, endMs: number): Promise<boolean> {
+  private async life(verify: VerifyMode | null, runs: boolean): Promise<boolean> {
     const rig = bootMachine(this.plan, this.profile, this.disk, this.memory);
     this.memory = rig.memory;
     this.rig = rig;
@@ -132,7 +135,7 @@ export class Run {
       await rig.startDisk();
       const inodes = await this.begin(rig, verify);
       if (inodes === null) return false;
-      if (endMs > 0) await this.runJobs(rig, inodes, endMs);
+      if (runs) await this.runJobs(rig, inodes);
       if (rig.m.panicked) return false;
       this.phase = 'unmounting';
       const ended = await this.warden<Ended>({ ...this.onMachine(rig), what: 'end', inodes });
@@ -163,11 +166,7 @@ export class Run {
     return begun.inodes;
   }
 
-  private async runJobs(
-    rig: RunningMachine,
-    inodes: readonly number[],
-    endMs: number,
-  ): Promise<void> {
+  private async runJobs(rig: RunningMachine, inodes: readonly number[]): Promise<void> {
     const { plan, board } = this;
     await rig.startKernel();
     this.phase = 'running';
@@ -177,6 +176,7 @@ export class Run {
     cpusLeft[0] = plan.cpus;
     const queues = Array.from({ length: plan.devices }, dmaQueueBuffer);
     const started = performance.now();
+    this.endMs = Math.min(this.endMs, started + this.options.seconds * 1000);
     let left = plan.writers;
     const jobs = Array.from({ length: plan.writers }, async (_, worker) => {
       try {
@@ -203,13 +203,16 @@ export class Run {
       }
     });
     const all = Promise.allSettled(jobs);
+    const crashMs = started + (this.options.crashEverySeconds ?? Number.POSITIVE_INFINITY) * 1000;
     while (
-      performance.now() < endMs &&
+      performance.now() < this.endMs &&
       !rig.m.panicked &&
       left === plan.writers &&
       !board.stopping
     ) {
       await rest(JOBS_LOOK_MS);
+      // A planned crash is no finding: what it leaves on the disk is.
+      if (performance.now() >= crashMs) rig.m.panic();
     }
     board.stop();
     this.runningMs += performance.now() - started;

@@ -77,6 +77,13 @@ test.serial('linux-5.2 ends in a BUG and goes on in a new epoch', async (t) => {
   t.true(report.epochs > 1 && report.fsck.clean);
 });
 
+test.serial('what fsync promised under best-known is there after each crash', async (t) => {
+  const report = await runStress({ ...BASE, seed: 4, crashEverySeconds: 1 });
+  t.true(report.ok, formatReport(report));
+  t.deepEqual(report.findings, []);
+  t.true(report.epochs > 1);
+});
+
 test.serial('an abort ends the run early, which still unmounts and verifies', async (t) => {
   const abort = new AbortController();
   const report = await runStress({ ...BASE, seconds: 600, signal: abort.signal }, (progress) => {
@@ -117,6 +124,7 @@ test.serial('wrong options are named with their range', async (t) => {
   t.regex(await rejects(t, { devices: -1 }), /EINVAL.*devices -1.*0 to 16/);
   t.regex(await rejects(t, { seconds: 0 }), /EINVAL.*seconds 0/);
   t.regex(await rejects(t, { seconds: Number.NaN }), /EINVAL.*seconds/);
+  t.regex(await rejects(t, { crashEverySeconds: 0 }), /EINVAL.*crashEverySeconds 0/);
   t.regex(await rejects(t, { seed: -1 }), /EINVAL.*seed -1/);
 });
 
