@@ -16,6 +16,7 @@ import { lab, STEP } from '../sched/step.js';
 import { makeSpace } from './alloc.js';
 import { syncMetadata } from './buffer.js';
 import { inodeName, ip, isInline, type Vol } from './core.js';
+import { replacePage } from './cow.js';
 import { isType, sizeOf, touch } from './dinode.js';
 import { fillFolio, prepareWrite } from './folio-state.js';
 import { convertInline, storeInline } from './inline.js';
@@ -156,6 +157,7 @@ function* writePage(task: Task, v: Vol, inode: number, at: number, data: Uint8Ar
   const index = Math.floor(at / page);
   const within = at % page;
   yield* makeSpace(task, v, 1);
+  if (v.cow) yield* replacePage(task, v, inode, index);
   const pfn = yield* grabFolio(task, m, inode, index);
   try {
     if (lab?.point()) yield STEP;

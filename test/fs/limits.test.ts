@@ -111,7 +111,13 @@ for (const checksums of [false, true]) {
     const hole = rig.run(create(task, v, rig.root, 'hole', 0o644));
     rig.run(truncate(task, v, hole, 8192));
     const mm = createMm(m);
-    const request = { inode: hole, pgoff: 0, pages: 1, vpn: -1, flags: VM.read | VM.write | VM.shared };
+    const request = {
+      inode: hole,
+      pgoff: 0,
+      pages: 1,
+      vpn: -1,
+      flags: VM.read | VM.write | VM.shared,
+    };
     const vpn = rig.run(mmap(task, m, mm, request));
     t.throws(() => rig.run(storeUser(task, m, mm, vpn, 0, new Uint8Array(4))), { code: 'ENOSPC' });
     // Deleting makes room, after the transaction has committed.

@@ -1,0 +1,51 @@
+// Page replacement of copy-on-write volumes: write(2) to a page whose version is on disk begins a
+// new version in a new page, as file systems with snapshots do. A pin still has the old page: what
+// its device stores there afterwards is in no file (H1-d), unless the rules in force wait for pins.
+
+import { load } from '../memory/word.js';
+import { putFolio } from '../mm/alloc.js';
+import { findFolio } from '../mm/filemap.js';
+import { lockFolio, maybePinned, PG, unlockFolio } from '../mm/folio.js';
+import { unmapFolio } from '../mm/rmap.js';
+import { truncateFolio } from '../mm/truncate.js';
+import { waitForPins } from '../mm/writeback.js';
+import type { Op, Task } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
+import type { Vol } from './core.js';
+
+/**
+ * Takes a clean page out of the cache before it is written, so that a new one comes in its place.
+ * The caller holds i_rwsem alone and no folio lock: who unpins may need that.
+ */
+export function* replacePage(task: Task, v: Vol, inode: number, index: number): Op<void> {
+  const { m } = v;
+  const pfn = yield* findFolio(task, m, inode, index);
+  if (pfn === 0) return;
+  try {
+    if (m.profile.pinnedPageReplacement === 'wait') yield* waitForPins(task, m, pfn);
+    yield* lockFolio(task, m, pfn);
+    try {
+      if (yield* mayGo(task, v, inode, pfn)) yield* truncateFolio(task, m, inode, pfn);
+    } finally {
+      if (lab?.point()) yield STEP;
+      unlockFolio(task, m, pfn);
+    }
+  } finally {
+    yield* putFolio(task, m, pfn);
+  }
+}
+
+/** Is the locked folio still the file's, unmapped now, and the same as what is on disk? */
+function* mayGo(task: Task, v: Vol, inode: number, pfn: number): Op<boolean> {
+  const { m } = v;
+  const busy = PG.dirty | PG.writeback;
+  if (lab?.point()) yield STEP;
+  if (load(m.state.mapping, pfn) !== inode + 1) return false;
+  if (lab?.point()) yield STEP;
+  if ((load(m.state.flags, pfn) & busy) !== 0) return false;
+  yield* unmapFolio(task, m, inode, pfn); // no mapping, so no new pin after the test that follows
+  if (lab?.point()) yield STEP;
+  if ((load(m.state.flags, pfn) & busy) !== 0) return false;
+  if (lab?.point()) yield STEP;
+  return m.profile.pinnedPageReplacement === 'proceed' || !maybePinned(m, pfn);
+}
