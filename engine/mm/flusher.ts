@@ -63,7 +63,12 @@ export function* flushRound(task: Task, m: Machine): Op<number> {
       written += yield* flushInode(task, m, inode);
     }
   }
-  yield* m.fs.background(task);
+  try {
+    yield* m.fs.background(task);
+  } catch (error) {
+    // The disk failed or the host is full: the file system remembers, and tells whoever syncs.
+    if (!(error instanceof Errno)) throw error;
+  }
   Atomics.add(global, GLOBAL.flushRounds, 1);
   wake(global, GLOBAL.flushRounds);
   return written;

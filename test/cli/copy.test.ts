@@ -23,6 +23,7 @@ const OPTIONS: CopyOptions = {
   onProgress: () => undefined,
   onRefusal: () => undefined,
   syncEvery: 0,
+  onSync: () => undefined,
   modeMask: 0o1777,
 };
 

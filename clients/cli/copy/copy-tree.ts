@@ -43,6 +43,8 @@ export interface CopyOptions {
   readonly onRefusal: (refusal: Refusal) => void;
   /** Sync the target after so many files; 0: only the caller does. */
   readonly syncEvery: number;
+  /** Told after each of those: so many files are durable. */
+  readonly onSync: (files: number) => void;
   /** Permission bits that are kept. */
   readonly modeMask: number;
 }
@@ -185,7 +187,10 @@ class Copy {
     }
     this.counts.files++;
     const { syncEvery } = this.options;
-    if (syncEvery > 0 && this.counts.files % syncEvery === 0) await this.target.sync();
+    if (syncEvery > 0 && this.counts.files % syncEvery === 0) {
+      await this.target.sync();
+      this.options.onSync(this.counts.files);
+    }
   }
   private async contents(reader: Reader, writer: Writer, from: string): Promise<void> {
     for (let offset = 0; ; ) {

@@ -86,14 +86,14 @@ export class HostTree implements Tree {
   symlink(path: string, target: string, { modifiedMs }: Attributes): void {
     call(path, () => {
       symlinkSync(target, path);
-      lutimesSync(path, modifiedMs / 1000, modifiedMs / 1000);
+      lutimesSync(path, secondsOf(modifiedMs), secondsOf(modifiedMs));
     });
   }
 
   setAttributes(path: string, { mode, modifiedMs }: Attributes): void {
     call(path, () => {
       chmodSync(path, mode);
-      utimesSync(path, modifiedMs / 1000, modifiedMs / 1000);
+      utimesSync(path, secondsOf(modifiedMs), secondsOf(modifiedMs));
     });
   }
 
@@ -156,7 +156,7 @@ class HostWriter implements Writer {
     try {
       call(this.path, () => {
         fchmodSync(this.fd, mode);
-        futimesSync(this.fd, modifiedMs / 1000, modifiedMs / 1000);
+        futimesSync(this.fd, secondsOf(modifiedMs), secondsOf(modifiedMs));
       });
     } finally {
       closeSync(this.fd);
@@ -166,6 +166,11 @@ class HostWriter implements Writer {
   abandon(): void {
     closeSync(this.fd);
   }
+}
+
+/** As Node takes times. It cuts them off at a microsecond, so half of one is added. */
+function secondsOf(timeMs: number): number {
+  return (timeMs + 0.0005) / 1000;
 }
 
 /** Runs a system call; its error names the path and says what it means. */

@@ -20,7 +20,11 @@ const ALL_BITS = 0o7777;
 /** Owners are not kept, so files must not run as whoever happens to own them on the host. */
 const WITHOUT_SET_ID = 0o1777;
 
-const SHAPE = { socket: z.string().optional(), syncEvery: z.number().default(0) };
+const SHAPE = {
+  socket: z.string().optional(),
+  syncEvery: z.number().default(0),
+  verbose: z.boolean().default(false),
+};
 
 export function putCommand(): Command {
   const command = withDaemonOption(
@@ -45,17 +49,18 @@ export function putCommand(): Command {
       'make the copy durable after every n files (default: once, at the end)',
       integer(1, FILES_MAX),
     )
+    .option('-v, --verbose', 'say on standard error how many files are durable')
     .addHelpText(
       'after',
       `\nModes and times (to the millisecond) are kept, symlinks stay symlinks, hard links become
 copies, owners are not kept. Devices, FIFOs and sockets are refused by name, and the rest is copied.`,
     );
   return command.action(async (image: string, src: string, dest: string) => {
-    const { json, socket, syncEvery } = optionsOf(command, SHAPE);
+    const { json, socket, syncEvery, verbose } = optionsOf(command, SHAPE);
     await onVolume(image, socket, async (volume, interrupt) => {
       const host = new HostTree();
       const job = { verb: 'put', from: host, src, to: volume, dest, modeMask: ALL_BITS };
-      await run({ ...job, image, json, syncEvery, interrupt });
+      await run({ ...job, image, json, syncEvery, verbose, interrupt });
     });
   });
 }
@@ -80,7 +85,7 @@ is in the way of a file is replaced, never followed.`,
     await onVolume(image, socket, async (volume, interrupt) => {
       const host = new HostTree();
       const job = { verb: 'get', from: volume, src, to: host, dest, modeMask: WITHOUT_SET_ID };
-      await run({ ...job, image, json, syncEvery: 0, interrupt });
+      await run({ ...job, image, json, syncEvery: 0, verbose: false, interrupt });
     });
   });
 }
@@ -95,6 +100,7 @@ interface Job {
   readonly image: string;
   readonly json: boolean;
   readonly syncEvery: number;
+  readonly verbose: boolean;
   readonly interrupt: Interrupt;
 }
 
@@ -107,6 +113,9 @@ async function run(job: Job): Promise<void> {
     const options: CopyOptions = {
       modeMask: job.modeMask,
       syncEvery: job.syncEvery,
+      onSync: (files) => {
+        if (job.verbose) tell(`synced ${files} files`);
+      },
       onProgress: async ({ files, bytes }, path) => {
         progress.update(bytes, total, `${files} files, ${humanSize(bytes)}  ${path}`);
         await interrupt.breathe();
