@@ -3,11 +3,13 @@
 import type { Command } from 'commander';
 import { benchCommand } from './commands/bench.js';
 import { completionCommand } from './commands/completion.js';
+import { demoCommand } from './commands/demo.js';
 import { diskCommand } from './commands/disk.js';
 import { profileCommand } from './commands/profile.js';
 import { regionCommand } from './commands/region.js';
 import { serveCommand } from './commands/serve.js';
 import { statusCommand } from './commands/status.js';
+import { stressCommand } from './commands/stress.js';
 import { volumeCommand } from './commands/volume.js';
 import { makeGroup } from './frame/command.js';
 import { packageVersion } from './frame/version.js';
@@ -23,6 +25,8 @@ export function buildProgram(): Command {
       ['pinfold stress --profile linux-6.12 --seconds 10', 'race CPUs and devices on a volume'],
     ],
     [
+      demoCommand(),
+      stressCommand(),
       benchCommand(),
       serveCommand(),
       statusCommand(),

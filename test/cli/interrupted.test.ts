@@ -41,27 +41,30 @@ function sums(folder: string): Map<string, string> {
 
 /** Starts a second copy, and waits until it has made some of its files. */
 function secondPut({ source, image }: Setting, ...options: string[]) {
-  return start('volume', 'put', image, source, '/second', '--verbose', ...options);
+  return start({}, 'volume', 'put', image, source, '/second', '--verbose', ...options);
 }
 
-test.serial('after kill -9 in the middle of a put what was synced is there, and fsck is clean', async (t) => {
-  const all = await setting(t);
-  const { folder, source, image } = all;
-  const put = secondPut(all, '--sync-every', '20');
-  await put.shows('synced 100 files');
-  put.child.kill('SIGKILL');
-  await put.ended;
-  t.regex(await succeeds(t, 'volume', 'fsck', image), /sound/);
-  const planted = sums(source);
-  await succeeds(t, 'volume', 'get', image, '/first', join(folder, 'first'));
-  t.deepEqual(sums(join(folder, 'first')), planted);
-  await succeeds(t, 'volume', 'get', image, '/second', join(folder, 'second'));
-  let whole = 0;
-  for (const [name, sum] of sums(join(folder, 'second'))) {
-    if (planted.get(name) === sum) whole++;
-  }
-  t.true(whole >= 100, `${whole} files of the second copy are whole`);
-});
+test.serial(
+  'after kill -9 in the middle of a put what was synced is there, and fsck is clean',
+  async (t) => {
+    const all = await setting(t);
+    const { folder, source, image } = all;
+    const put = secondPut(all, '--sync-every', '20');
+    await put.shows('synced 100 files');
+    put.child.kill('SIGKILL');
+    await put.ended;
+    t.regex(await succeeds(t, 'volume', 'fsck', image), /sound/);
+    const planted = sums(source);
+    await succeeds(t, 'volume', 'get', image, '/first', join(folder, 'first'));
+    t.deepEqual(sums(join(folder, 'first')), planted);
+    await succeeds(t, 'volume', 'get', image, '/second', join(folder, 'second'));
+    let whole = 0;
+    for (const [name, sum] of sums(join(folder, 'second'))) {
+      if (planted.get(name) === sum) whole++;
+    }
+    t.true(whole >= 100, `${whole} files of the second copy are whole`);
+  },
+);
 
 for (const [signal, exit] of [
   ['SIGINT', 130],
@@ -93,28 +96,31 @@ test.serial('an image in use is refused with the pid of its user', async (t) => 
   await put.ended;
 });
 
-test.serial('a host without space ends a put with ENOSPC, and a volume that fsck finds sound', async (t) => {
-  const folder = temporaryFolder(t);
-  const small = join(folder, 'small');
-  mkdirSync(small);
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', small], { stdio: 'ignore' });
-  } catch {
-    t.log('skipped: mounting a small tmpfs needs root');
-    t.pass();
-    return;
-  }
-  try {
-    const image = join(small, 'image');
-    await succeeds(t, 'volume', 'mkfs', image, '--size', '32M');
-    writeFileSync(join(folder, 'big'), randomBytes(16 * 2 ** 20));
-    const result = await pinfold('volume', 'put', image, join(folder, 'big'), '/');
-    failsWith(t, result, 3, 'ENOSPC', /image/);
-    const copy = join(folder, 'copy');
-    execFileSync('cp', ['--sparse=always', image, copy]);
-    const { exit, stdout } = await pinfold('volume', 'fsck', copy);
-    t.is(exit, 0, stdout);
-  } finally {
-    execFileSync('umount', [small]);
-  }
-});
+test.serial(
+  'a host without space ends a put with ENOSPC, and a volume that fsck finds sound',
+  async (t) => {
+    const folder = temporaryFolder(t);
+    const small = join(folder, 'small');
+    mkdirSync(small);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', small], { stdio: 'ignore' });
+    } catch {
+      t.log('skipped: mounting a small tmpfs needs root');
+      t.pass();
+      return;
+    }
+    try {
+      const image = join(small, 'image');
+      await succeeds(t, 'volume', 'mkfs', image, '--size', '32M');
+      writeFileSync(join(folder, 'big'), randomBytes(16 * 2 ** 20));
+      const result = await pinfold('volume', 'put', image, join(folder, 'big'), '/');
+      failsWith(t, result, 3, 'ENOSPC', /image/);
+      const copy = join(folder, 'copy');
+      execFileSync('cp', ['--sparse=always', image, copy]);
+      const { exit, stdout } = await pinfold('volume', 'fsck', copy);
+      t.is(exit, 0, stdout);
+    } finally {
+      execFileSync('umount', [small]);
+    }
+  },
+);

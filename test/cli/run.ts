@@ -22,8 +22,12 @@ export interface Running {
   shows(text: string): Promise<void>;
 }
 
-export function start(...args: string[]): Running {
-  const child = spawn(process.execPath, [ENTRY, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+/** @param env beside the environment of the tests */
+export function start(env: Readonly<Record<string, string>>, ...args: string[]): Running {
+  const child = spawn(process.execPath, [ENTRY, ...args], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   child.stdin.end();
   let stdout = '';
   let stderr = '';
@@ -51,7 +55,7 @@ export function start(...args: string[]): Running {
 }
 
 export function pinfold(...args: string[]): Promise<RunResult> {
-  return start(...args).ended;
+  return start({}, ...args).ended;
 }
 
 /** Runs and expects exit 0; returns what it printed. */

@@ -16,7 +16,7 @@ interface Daemon {
 async function serve(t: ExecutionContext, ...args: string[]): Promise<Daemon> {
   const folder = temporaryFolder(t);
   const socket = join(folder, 'socket');
-  const running = start('serve', '--socket', socket, ...args);
+  const running = start({}, 'serve', '--socket', socket, ...args);
   t.teardown(() => running.child.kill('SIGKILL'));
   await running.shows('serving on');
   return { folder, socket, running };

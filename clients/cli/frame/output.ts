@@ -2,17 +2,8 @@
 
 import { writeSync } from 'node:fs';
 
-/** Values that JSON can hold. */
-export type Json =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly Json[]
-  | { readonly [name: string]: Json };
-
 /** Prints one JSON object on one line. */
-export function printJson(value: Json): void {
+export function printJson(value: object): void {
   print(JSON.stringify(value));
 }
 

@@ -24,12 +24,22 @@ export async function onVolume<T>(
   work: (tree: Tree, interrupt: Interrupt) => Promise<T>,
 ): Promise<T> {
   return await interruptible(async (interrupt) => {
-    if (socket !== undefined) throw new Error('volumes of a daemon');
-    const mounted = await MountedVolume.open(image);
-    try {
-      return await work(new MountedTree(mounted), interrupt);
-    } finally {
-      await mounted.close();
+    if (socket !== undefined) {
+      throw new CliError(
+        'EOPNOTSUPP',
+        '--socket is not served for volumes yet: name the backing file',
+      );
     }
+    const mounted = await MountedVolume.open(image);
+    let result: T;
+    try {
+      result = await work(new MountedTree(mounted), interrupt);
+    } catch (error) {
+      // What the unmount says then follows from the first error.
+      await mounted.close().catch(() => undefined);
+      throw error;
+    }
+    await mounted.close();
+    return result;
   });
 }
