@@ -7,7 +7,7 @@
 // The task that needs a commit executes it; all others that wait share it.
 
 import { Flight } from '../block/flight.js';
-import { FLUSH, numberOfErrno, REQUEST_PAGES_MAX } from '../block/request.js';
+import { describeBlockError, FLUSH, numberOfErrno, REQUEST_PAGES_MAX } from '../block/request.js';
 import { add, load, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import { mutexLock, mutexUnlock, spinLock, spinUnlock } from '../sched/lock.js';
@@ -93,7 +93,7 @@ function* lockRunning(task: Task, v: MetadataStore): Op<boolean> {
     const bell = read(head, META.handlesBell);
     if (lab?.point()) yield STEP;
     spinUnlock(task, lock, 0);
-    if (aborted !== 0) throw new Errno('EIO', 'the journal was stopped by an earlier error');
+    if (aborted !== 0) throw journalStopped(aborted);
     if (running === RUNNING.none) return false;
     if (handles === 0) return true;
     yield sleepOn(task, head, META.handlesBell, bell);
@@ -201,4 +201,10 @@ function* stopJournal(task: Task, v: MetadataStore, error: Errno): Op<void> {
   if (lab?.point()) yield STEP;
   spinUnlock(task, lock, 0);
   wake(head, META.runningBell);
+}
+
+/** For whoever comes after the error that stopped the journal. @param aborted META.aborted */
+function journalStopped(aborted: number): Errno {
+  const [code, meaning] = describeBlockError(aborted);
+  return new Errno(code, `the journal was stopped by an earlier error: ${meaning}`);
 }

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import type { Tree } from '../copy/tree.js';
+import { CliError } from '../frame/errors.js';
 import { type Interrupt, interruptible } from '../frame/interrupt.js';
 import { MountedTree } from './mounted-tree.js';
 import { MountedVolume } from './mounted-volume.js';
