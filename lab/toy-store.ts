@@ -39,6 +39,10 @@ export class ToyStore implements FileSystem {
     private readonly onTorn: (task: Task, index: number) => void,
   ) {}
 
+  needsBeforeMkwrite(): boolean {
+    return false;
+  }
+
   *beforeMkwrite(): Op<void> {
     // No inline data here.
   }

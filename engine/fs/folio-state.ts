@@ -48,7 +48,7 @@ export function* prepareWrite(
     pfn,
     (needsBlock ? BUFFER_STATE.reserved : 0) | (mapped ? BUFFER_STATE.mapped : 0),
   );
-  yield* attachBuffers(m, pfn);
+  if (!attached) yield* attachBuffers(m, pfn);
 }
 
 /** As FileSystem.releaseFolio and invalidateFolio: gives the reservation back and takes buffers off. */

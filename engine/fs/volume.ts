@@ -221,6 +221,10 @@ export class Volume implements FileSystem, Vol {
     return { blockBytes: BLOCK_BYTES, blocks, freeBlocks, inodes, freeInodes };
   }
 
+  needsBeforeMkwrite(): boolean {
+    return this.inlineData || load(this.words, VOL.available) < 1 + this.heldBack;
+  }
+
   *beforeMkwrite(task: Task, inode: number): Op<void> {
     yield* makeSpace(task, this, 1);
     yield* convertInline(task, this, inode);

@@ -6,10 +6,12 @@ import { Errno, InvariantError } from '../sched/errors.js';
 import { takeRead, upRead, waitRead } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
-import { balanceDirty } from './balance.js';
-import { loadBytes, storeBytes } from './content.js';
+import { balanceDirty, isOverBackground } from './balance.js';
+import { loadBytes, moveBytes, storeBytes } from './content.js';
 import { handleFault } from './fault.js';
 import { PTE, pteIndex } from './pte.js';
+
+const WRITABLE = PTE.present | PTE.write;
 
 /**
  * Stores `data` at `offsetBytes` of virtual page `vpn`, within that page: through the PTE, with a
@@ -28,8 +30,14 @@ export function* storeUser(
   checkRange(m, mm, vpn, offsetBytes, data.byteLength);
   const at = pteIndex(m, mm, vpn);
   for (;;) {
-    const entry = yield* translate(task, m, at, PTE.present | PTE.write);
-    if (entry === 0) {
+    // The CPU's TLB holds the translation while it stores: see pte.ts.
+    if (lab?.point()) yield STEP;
+    store(tlb, task.cpu, at + 1);
+    if (lab?.point()) yield STEP;
+    const entry = load(pte, at);
+    if ((entry & WRITABLE) !== WRITABLE) {
+      if (lab?.point()) yield STEP;
+      store(tlb, task.cpu, 0);
       yield* faultIn(task, m, mm, vpn, true);
       continue;
     }
@@ -41,7 +49,8 @@ export function* storeUser(
         continue;
       }
     }
-    yield* storeBytes(m, entry >>> PTE.pfnShift, offsetBytes, data);
+    if (lab === null) moveBytes(m, entry >>> PTE.pfnShift, offsetBytes, data);
+    else yield* storeBytes(m, entry >>> PTE.pfnShift, offsetBytes, data);
     if (lab?.point()) yield STEP;
     store(tlb, task.cpu, 0);
     return;
@@ -60,18 +69,23 @@ export function* loadUser(
   offsetBytes: number,
   target: Uint8Array,
 ): Op<void> {
+  const { pte, tlb } = m.state;
   checkRange(m, mm, vpn, offsetBytes, target.byteLength);
   const at = pteIndex(m, mm, vpn);
   for (;;) {
-    const entry = yield* translate(task, m, at, PTE.present);
-    if (entry === 0) {
-      yield* faultIn(task, m, mm, vpn, false);
-      continue;
-    }
-    yield* loadBytes(m, entry >>> PTE.pfnShift, offsetBytes, target);
     if (lab?.point()) yield STEP;
-    store(m.state.tlb, task.cpu, 0);
-    return;
+    store(tlb, task.cpu, at + 1);
+    if (lab?.point()) yield STEP;
+    const entry = load(pte, at);
+    if ((entry & PTE.present) !== 0) {
+      yield* loadBytes(m, entry >>> PTE.pfnShift, offsetBytes, target);
+      if (lab?.point()) yield STEP;
+      store(tlb, task.cpu, 0);
+      return;
+    }
+    if (lab?.point()) yield STEP;
+    store(tlb, task.cpu, 0);
+    yield* faultIn(task, m, mm, vpn, false);
   }
 }
 
@@ -111,18 +125,5 @@ export function* faultIn(
     if (lab?.point()) yield STEP;
     upRead(task, m.mmapLock, mm);
   }
-  if (isWrite) yield* balanceDirty(task, m);
-}
-
-/** The PTE, held in this CPU's TLB slot, if it has the bits in `need`; else 0 and nothing held. */
-function* translate(task: Task, m: Machine, at: number, need: number): Op<number> {
-  const { pte, tlb } = m.state;
-  if (lab?.point()) yield STEP;
-  store(tlb, task.cpu, at + 1);
-  if (lab?.point()) yield STEP;
-  const entry = load(pte, at);
-  if ((entry & need) === need) return entry;
-  if (lab?.point()) yield STEP;
-  store(tlb, task.cpu, 0);
-  return 0;
+  if (isWrite && isOverBackground(m)) yield* balanceDirty(task, m);
 }

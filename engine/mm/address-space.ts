@@ -13,6 +13,9 @@ export interface FileSystem {
   /** A page must not change while it is written (checksums over it): SB_I_STABLE_WRITES. */
   readonly stableWrites: boolean;
 
+  /** May beforeMkwrite() have anything to do for this inode just now? One step. */
+  needsBeforeMkwrite(inode: number): boolean;
+
   /**
    * Before page_mkwrite locks the folio, with invalidate_lock held shared: converts inline data.
    * @throws Errno ENOSPC, EIO (the fault ends in SIGBUS)

@@ -39,11 +39,15 @@ export function dirtyLimits(m: Machine): { background: number; limit: number } {
  * interruptible: the caller may hold pins that an error would lose.
  */
 export function* balanceDirty(task: Task, m: Machine): Op<void> {
-  const percent = m.geometry.pages / 100;
-  const dirty = dirtyNow(m);
-  if (dirty <= LIMIT_LEAST || dirty <= BACKGROUND_PERCENT * percent) return;
+  if (!isOverBackground(m)) return;
   ring(m, GLOBAL.flusherBell);
-  if (dirty > LIMIT_PERCENT * percent) yield* throttle(task, m);
+  if (dirtyNow(m) > (LIMIT_PERCENT * m.geometry.pages) / 100) yield* throttle(task, m);
+}
+
+/** Is there anything for balanceDirty() to do? For hot paths. */
+export function isOverBackground(m: Machine): boolean {
+  const dirty = dirtyNow(m);
+  return dirty > LIMIT_LEAST && dirty > (BACKGROUND_PERCENT * m.geometry.pages) / 100;
 }
 
 function* throttle(task: Task, m: Machine): Op<void> {

@@ -15,7 +15,7 @@ import {
 } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
-import { putFolio } from './alloc.js';
+import { lastPut, putFolio } from './alloc.js';
 import { zeroTail } from './content.js';
 import { markDirty } from './dirty.js';
 import { readFolio } from './filemap.js';
@@ -73,7 +73,9 @@ export function* handleFault(
   try {
     if (isWrite) yield* writeFault(task, m, mm, vpn, inode, index, pfn);
   } finally {
-    yield* putFolio(task, m, pfn);
+    if (lab?.point()) yield STEP;
+    const before = add(s.refcount, pfn, -1);
+    if (before <= 1) yield* lastPut(task, m, pfn, before, 1);
   }
 }
 
@@ -145,7 +147,8 @@ export function* pageMkwrite(
   if (lab?.point()) yield STEP;
   if (!takeRead(task, m.invalidateLock, inode)) yield* waitRead(task, m.invalidateLock, inode);
   try {
-    yield* m.fs.beforeMkwrite(task, inode);
+    if (lab?.point()) yield STEP;
+    if (m.fs.needsBeforeMkwrite(inode)) yield* m.fs.beforeMkwrite(task, inode);
     if (lab?.point()) yield STEP;
     if (!takeFolio(task, m, pfn)) yield* waitFolio(task, m, pfn);
     let keepLock = false;

@@ -47,7 +47,7 @@ export function vpnOf(m: Machine, vma: number, index: number): number {
 }
 
 function* mkcleanOne(task: Task, m: Machine, mm: number, vpn: number, pfn: number): Op<boolean> {
-  const { pte } = m.state;
+  const { pte, tlb } = m.state;
   const at = pteIndex(m, mm, vpn);
   const lock = ptlIndex(m, mm, vpn);
   if (lab?.point()) yield STEP;
@@ -61,7 +61,10 @@ function* mkcleanOne(task: Task, m: Machine, mm: number, vpn: number, pfn: numbe
     if (lab?.point()) yield STEP;
     // A CPU may set the dirty bit meanwhile, as hardware does: hence the cas.
     if (cas(pte, at, entry, entry & ~(PTE.write | PTE.dirty)) !== entry) continue;
-    yield* flushTlb(task, m, at);
+    for (let cpu = 0; cpu < tlb.length; cpu++) {
+      if (lab?.point()) yield STEP;
+      if (load(tlb, cpu) === at + 1) yield* flushTlb(task, m, at);
+    }
     cleaned = true;
     break;
   }

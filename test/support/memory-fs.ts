@@ -45,6 +45,10 @@ export class MemoryFs implements FileSystem {
     return this.bytes.subarray(at, at + pageBytes);
   }
 
+  needsBeforeMkwrite(): boolean {
+    return false;
+  }
+
   *beforeMkwrite(): Op<void> {
     // No inline data.
   }
