@@ -10,7 +10,8 @@ import { profileByName } from '../../../engine/profile/profiles.js';
 import { type Exploration, explore } from '../../../lab/explore.js';
 import { h1c } from '../../../lab/hazards/h1-c.js';
 import type { StressReport } from '../../stress/index.js';
-import { showLab, showStress, WELCOME, WHERE_NEXT } from '../demo/words.js';
+import { runThroughDaemon } from '../demo/through-daemon.js';
+import { showDaemon, showLab, showStress, WELCOME, WHERE_NEXT } from '../demo/words.js';
 import { makeCommand, optionsOf } from '../frame/command.js';
 import { EXIT } from '../frame/exit-codes.js';
 import { interruptible } from '../frame/interrupt.js';
@@ -30,7 +31,7 @@ export function demoCommand(): Command {
   const command = makeCommand('demo', 'see a torn write, and rules under which there is none', [
     ['pinfold demo', 'about a quarter of a minute, and nothing is left behind'],
     ['pinfold demo --seconds 10', 'each of the two runs for ten seconds'],
-    ['pinfold demo --json', 'lab[] and stress[], the reports behind the words'],
+    ['pinfold demo --json', 'lab[], stress[] and daemon: the reports behind the words'],
   ]).option('--seconds <s>', 'how long each of the two runs takes', seconds(1, 600), 4);
   return command.action(async () => {
     const { json, seconds: length } = optionsOf(command, SHAPE);
@@ -72,8 +73,10 @@ async function run(
     reports.push(report);
     say(showStress(report));
   }
-  const ok = isAsExpected(lab, reports);
-  if (json) printJson({ ok, lab, stress: reports });
+  const daemon = await runThroughDaemon(join(folder, 'served.img'), join(folder, 'socket'), signal);
+  say(showDaemon(daemon));
+  const ok = isAsExpected(lab, reports) && daemon.ok;
+  if (json) printJson({ ok, lab, stress: reports, daemon });
   say(WHERE_NEXT);
   if (!ok) process.exitCode = EXIT.findings;
 }

@@ -4,6 +4,8 @@ import type { Exploration } from '../../../lab/explore.js';
 import { parseSchedule } from '../../../lab/schedule.js';
 import type { StressReport } from '../../stress/index.js';
 import { formatTable } from '../frame/output.js';
+import { humanSize } from '../frame/values.js';
+import type { DaemonReport } from './through-daemon.js';
 
 export const WELCOME = `Pinfold emulates a disk, a file system and its page cache over real memory, and asks one
 question: a device holds a pin on a page of a file, and stores into it without asking
@@ -93,6 +95,22 @@ export function showStress(report: StressReport): string {
   for (const one of report.unexpected) lines.push(`   UNEXPECTED: ${one.example.message}`);
   for (const damage of fsck.damages) lines.push(`   DAMAGE: ${damage}`);
   return [...lines, ''].join('\n');
+}
+
+/** The daemon in a second process, and every byte accounted for. */
+export function showDaemon(report: DaemonReport): string {
+  const { daemonPid, clientPid, pagesPinned, bytesByDma, writebacks, written } = report;
+  const same = (sum: string): string => (sum === written ? 'the same' : `DIFFERENT: ${sum}`);
+  return [
+    `4. Through a daemon (pid ${daemonPid}), with this process (pid ${clientPid}) as its client.`,
+    '',
+    `   ${count(pagesPinned)} pages of a file pinned; a device wrote ${humanSize(bytesByDma)} into them while the file was`,
+    `   cleaned ${writebacks} times (${count(report.pagesWrittenBack)} pages written back). Then unpin, fsync, and the daemon ended`,
+    `   with ${report.daemonExit ?? 'a signal'}. sha256 of what was written ${written.slice(0, 16)}...`,
+    `   read back through the daemon: ${same(report.readBack)}; from the backing file: ${same(report.onDisk)};`,
+    `   fsck: ${report.fsckSound ? 'sound' : 'DAMAGED'}.`,
+    '',
+  ].join('\n');
 }
 
 function count(n: number): string {
