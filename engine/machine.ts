@@ -162,7 +162,9 @@ export class Machine {
     Atomics.store(record.number, 0, i + 1);
   }
 
+  /** A panicked machine's locks are given up wherever EIO met their holders: as debug_locks_off(). */
   private reportCycle(task: Task, cycle: LockClassName[]): void {
+    if (this.panicked) return;
     this.report({
       kind: 'lockdep',
       hazard: null,

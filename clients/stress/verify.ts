@@ -85,7 +85,8 @@ export class Verifier {
     }
     for (const words of [tables.answeredCuts, tables.durableCuts, tables.cutsStarted])
       words.fill(0);
-    for (const words of [tables.cutsEnded, tables.longPins, tables.events]) words.fill(0);
+    // Not the events: what was just found has yet to be told, with its page's story.
+    for (const words of [tables.cutsEnded, tables.longPins]) words.fill(0);
     tables.promising.fill(0);
     tables.throughPin.fill(0);
     tables.pinned.fill(0);
