@@ -21,8 +21,8 @@ import { pinfold, start } from '../cli/run.js';
 
 const FILES_LEAST = 10_000;
 const BYTES_LEAST = 2 ** 30;
-/** /usr/share first; the others only if it is too small. */
-const SOURCES = ['/usr/share', '/usr/lib', '/usr/include', '/usr/bin'];
+/** Where it is too small, what is in these is taken as well, until it is enough. */
+const MORE = ['/usr/lib', '/usr'];
 /** The second put is killed when so many of its files are durable. */
 const SYNC_EVERY = 500;
 const KILL_AFTER = 3000;
@@ -89,12 +89,21 @@ function check(what: string, wrong: readonly string[]): void {
   console.log(`${what}: identical`);
 }
 
+function foldersOf(parent: string): string[] {
+  return readdirSync(parent, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(parent, entry.name));
+}
+
 async function campaign(folder: string): Promise<void> {
   const trees = new Map<string, Tree>();
   let [files, bytes] = [0, 0];
-  for (const source of SOURCES) {
+  const more = MORE.flatMap((parent) => foldersOf(parent));
+  for (const source of ['/usr/share', ...more]) {
     if (files >= FILES_LEAST && bytes >= BYTES_LEAST) break;
+    if (trees.has(source)) continue;
     const tree = look(source);
+    if (files + tree.files > 10 * FILES_LEAST || tree.bytes > BYTES_LEAST) continue;
     trees.set(source, tree);
     files += tree.files;
     bytes += tree.bytes;

@@ -15,7 +15,7 @@ import {
   unlink,
 } from '../../../engine/fs/names.js';
 import { setattr, stat, truncate } from '../../../engine/fs/truncate.js';
-import { Errno } from '../../../engine/sched/errors.js';
+import { Errno, type ErrnoCode } from '../../../engine/sched/errors.js';
 import type { Op } from '../../../engine/sched/op.js';
 import { resolve, resolveParent } from '../../../engine/syscall/path.js';
 import type { Attributes, Node, NodeKind, Reader, Tree, Writer } from '../copy/tree.js';
@@ -37,12 +37,19 @@ export class MountedTree implements Tree {
   }
 
   stat(path: string, follow: boolean): Node | null {
-    try {
-      return this.with(path, follow, (inode) => this.nodeOf(inode));
-    } catch (error) {
-      if (error instanceof CliError && ['ENOENT', 'ENOTDIR'].includes(error.code)) return null;
-      throw error;
-    }
+    return this.call(path, () => {
+      try {
+        const inode = this.find(path, follow);
+        try {
+          return this.nodeOf(inode);
+        } finally {
+          this.put(inode);
+        }
+      } catch (error) {
+        if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return null;
+        throw error;
+      }
+    });
   }
 
   list(path: string): string[] {
@@ -72,36 +79,29 @@ export class MountedTree implements Tree {
 
   openWriter(path: string, follow: boolean): Writer {
     const { volume: v, task } = this.mounted;
-    const there = this.stat(path, follow);
-    if (there === null) {
-      return new MountedWriter(
-        this,
-        path,
-        this.inParent(path, (dir, name) =>
-          this.mounted.run(create(task, v, dir, name, NEW_FILE_MODE)),
-        ),
-      );
-    }
-    if (there.kind !== 'file') throw new CliError('ELOOP', `${this.show(path)} is no file`);
-    const inode = this.call(path, () => this.find(path, follow));
-    try {
-      this.call(path, () => {
+    return this.call(path, () => {
+      try {
+        const made = this.inParent(path, (dir, name) => create(task, v, dir, name, NEW_FILE_MODE));
+        return new MountedWriter(this, path, made);
+      } catch (error) {
+        if (!isErrno(error, 'EEXIST')) throw error;
+      }
+      const inode = this.find(path, follow);
+      try {
         this.mounted.run(truncate(task, v, inode, 0));
-      });
-    } catch (error) {
-      this.put(inode);
-      throw error;
-    }
-    return new MountedWriter(this, path, inode);
+      } catch (error) {
+        this.put(inode);
+        throw error;
+      }
+      return new MountedWriter(this, path, inode);
+    });
   }
 
   mkdir(path: string): void {
     const { volume: v, task } = this.mounted;
-    this.put(
-      this.inParent(path, (dir, name) =>
-        this.mounted.run(mkdir(task, v, dir, name, NEW_DIRECTORY_MODE)),
-      ),
-    );
+    this.call(path, () => {
+      this.put(this.inParent(path, (dir, name) => mkdir(task, v, dir, name, NEW_DIRECTORY_MODE)));
+    });
   }
 
   readlink(path: string): string {
@@ -111,14 +111,14 @@ export class MountedTree implements Tree {
 
   symlink(path: string, target: string, { modifiedMs }: Attributes): void {
     const { volume: v, task } = this.mounted;
-    const inode = this.inParent(path, (dir, name) =>
-      this.mounted.run(symlink(task, v, dir, name, target)),
-    );
-    try {
-      this.mounted.run(setattr(task, v, inode, null, Math.floor(modifiedMs)));
-    } finally {
-      this.put(inode);
-    }
+    this.call(path, () => {
+      const inode = this.inParent(path, (dir, name) => symlink(task, v, dir, name, target));
+      try {
+        this.mounted.run(setattr(task, v, inode, null, Math.floor(modifiedMs)));
+      } finally {
+        this.put(inode);
+      }
+    });
   }
 
   setAttributes(path: string, attributes: Attributes): void {
@@ -129,15 +129,15 @@ export class MountedTree implements Tree {
 
   unlink(path: string): void {
     const { volume: v, task } = this.mounted;
-    this.inParent(path, (dir, name) => {
-      this.mounted.run(unlink(task, v, dir, name));
+    this.call(path, () => {
+      this.inParent(path, (dir, name) => unlink(task, v, dir, name));
     });
   }
 
   rmdir(path: string): void {
     const { volume: v, task } = this.mounted;
-    this.inParent(path, (dir, name) => {
-      this.mounted.run(rmdir(task, v, dir, name));
+    this.call(path, () => {
+      this.inParent(path, (dir, name) => rmdir(task, v, dir, name));
     });
   }
 
@@ -196,16 +196,15 @@ export class MountedTree implements Tree {
     });
   }
 
-  private inParent<T>(path: string, use: (dir: number, name: string) => T): T {
-    return this.call(path, () => {
-      const { m, task } = this.mounted;
-      const { dir, name } = this.mounted.run(resolveParent(task, m, this.names, path));
-      try {
-        return use(dir, name);
-      } finally {
-        this.put(dir);
-      }
-    });
+  /** Runs an operation on the directory and the last name of a path. */
+  private inParent<T>(path: string, use: (dir: number, name: string) => Op<T>): T {
+    const { m, task } = this.mounted;
+    const { dir, name } = this.mounted.run(resolveParent(task, m, this.names, path));
+    try {
+      return this.mounted.run(use(dir, name));
+    } finally {
+      this.put(dir);
+    }
   }
 
   /** The inode slot of a path, with a reference. */
@@ -275,4 +274,8 @@ function meaningOf(error: Errno): string {
   if (error.code === 'ENOSPC') return 'the volume is full: remove files, or make a larger one';
   if (error.code === 'ENOTDIR') return 'something on the way to it is no directory';
   return reasonOf(error);
+}
+
+function isErrno(error: unknown, code: ErrnoCode): boolean {
+  return error instanceof Errno && error.code === code;
 }
