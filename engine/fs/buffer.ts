@@ -5,7 +5,7 @@
 // change is ever copied to the disk. Two mutexes of this class are never held at once.
 
 import { add, read, write } from '../memory/word.js';
-import { allocPage } from '../mm/alloc.js';
+import { allocPageOrReclaim } from '../mm/reclaim.js';
 import { Errno, InvariantError } from '../sched/errors.js';
 import { mutexLock, mutexUnlock, spinUnlock, takeSpinLock, waitSpinLock } from '../sched/lock.js';
 import { mightSleep, type Op, sleepOn, type Task } from '../sched/op.js';
@@ -169,13 +169,12 @@ function* startReading(task: Task, v: MetadataStore, b: number): Op<boolean> {
     yield sleepOn(task, buffer, at, flags);
   }
   if (buffer[v.meta.at(b, BUFFER.pfn)] !== 0) return true;
-  const pfn = yield* allocPage(task, v.m);
-  if (pfn === 0) {
+  let pfn: number;
+  try {
+    pfn = yield* allocPageOrReclaim(task, v.m, 'nofs');
+  } catch (error) {
     yield* endReading(task, v, b, false);
-    throw new Errno(
-      'ENOMEM',
-      'no page frame is free for a metadata buffer: give the machine more memory',
-    );
+    throw error;
   }
   if (lab?.point()) yield STEP;
   if (!takeSpinLock(task, lock, 0)) yield* waitSpinLock(task, lock, 0);

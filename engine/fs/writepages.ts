@@ -7,6 +7,7 @@ import type { SyncMode } from '../mm/address-space.js';
 import { putFolio } from '../mm/alloc.js';
 import { getFolio, waitOnWriteback } from '../mm/folio.js';
 import { cacheLookup, clearMark, MARK, type Mark, nextMarked, setMark } from '../mm/pagecache.js';
+import { isMemoryShort } from '../mm/reclaim.js';
 import { prepareWriteback, type ReadyFolio } from '../mm/writeback.js';
 import { Errno } from '../sched/errors.js';
 import { spinLock, spinUnlock } from '../sched/lock.js';
@@ -45,6 +46,7 @@ export function* writepages(
       while (next < count) {
         const i = next++;
         const pfn = found.pfns[i];
+        if (writer.bounced > 0 && isMemoryShort(m)) yield* writer.drain(task);
         if (yield* prepareWriteback(task, m, inode, pfn, mode, ready)) {
           yield* writer.add(task, pfn, found.indices[i], ready.frame);
         } else {

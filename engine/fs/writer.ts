@@ -27,6 +27,8 @@ const CLAIM_MAX = 256;
 /** The state of one writepages or direct write: the batch that is being filled, those in flight, claimed blocks. */
 export class Writer {
   written = 0;
+  /** Bounce pages taken since the last drain(). */
+  bounced = 0;
   error: Errno | null = null;
   private batch: WriteBatch | null = null;
   private readonly inFlight: WriteBatch[] = [];
@@ -68,6 +70,7 @@ export class Writer {
     // The checksum is of the page as it is now; what the device reads later may differ (H1-b).
     const sum = v.checksums ? yield* checksumFrame(m, frame) : 0;
     batch.add(block, fresh, frame, pfn, index, sum);
+    if (frame !== pfn) this.bounced++;
     if (lab?.point()) yield STEP;
     unlockFolio(task, m, pfn);
   }
@@ -99,9 +102,15 @@ export class Writer {
 
   /** Submits what is left, waits for all, and gives back what was claimed too much. */
   *finish(task: Task): Op<void> {
+    yield* this.drain(task);
+    yield* this.dropRun(task);
+  }
+
+  /** Submits what is left and waits for all: gives bounce pages back. */
+  *drain(task: Task): Op<void> {
     if (this.batch !== null) yield* this.submit(task);
     while (this.inFlight.length > 0) yield* this.complete(task);
-    yield* this.dropRun(task);
+    this.bounced = 0;
   }
 
   /** The block that page `index` has, from the last lookup if no extents were removed since; or 0. */

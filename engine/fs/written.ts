@@ -58,9 +58,10 @@ function* recordRun(
         if (next >= 0) count = next - first;
       }
       const block = batch.block + from;
+      // Checksums first: if they can't be entered, no block of the file is without one.
+      if (v.checksums) yield* storeChecksums(task, v, handle, block, count, batch.sums, from);
       yield* insertExtent(task, v, handle, inode, first, block, count);
       yield* commitClaim(task, v, handle, block, count);
-      if (v.checksums) yield* storeChecksums(task, v, handle, block, count, batch.sums, from);
       if (lab?.point()) yield STEP;
       raiseDiskSize(v, inode, first + count - 1);
       yield* writeInode(task, v, handle, inode, count);

@@ -43,6 +43,11 @@ export function watermarks(m: Machine): { min: number; low: number; high: number
   return { min: pages >>> 8, low: pages >>> 6, high: pages >>> 5 };
 }
 
+/** Is memory so short that copies of pages under writeback should be given back soon? For hot paths. */
+export function isMemoryShort(m: Machine): boolean {
+  return peek(m.state.global, GLOBAL.freeCount) <= m.geometry.pages >>> 6;
+}
+
 /**
  * A frame with one reference, not zeroed, reclaiming memory if there is none.
  * @param scope `fs` if reclaim may enter the file system (GFP_KERNEL); `nofs` under its locks

@@ -9,7 +9,7 @@ import { KernelBug } from '../sched/errors.js';
 import { type Op, sleepOn, type Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import type { SyncMode } from './address-space.js';
-import { allocPage, putFolio } from './alloc.js';
+import { putFolio, takeFrame } from './alloc.js';
 import { copyFrame, zeroTail } from './content.js';
 import { accountDirty, cancelDirty, markDirty, startWriteback } from './dirty.js';
 import {
@@ -21,7 +21,7 @@ import {
   waitFolio,
   waitOnWriteback,
 } from './folio.js';
-import { allocPageOrReclaim } from './reclaim.js';
+import { allocPageOrReclaim, watermarks } from './reclaim.js';
 import { mkclean } from './rmap.js';
 
 /** What to submit for a folio that was made ready: its own frame, or a bounce page. */
@@ -190,7 +190,8 @@ export function* waitForPins(task: Task, m: Machine, pfn: number): Op<void> {
  * @throws Errno ENOMEM for SYNC_ALL
  */
 function* allocBounce(task: Task, m: Machine, pfn: number, mode: SyncMode): Op<number> {
-  const frame = yield* allocPage(task, m);
+  // Copies leave memory to those who have to complete them.
+  const frame = yield* takeFrame(task, m, watermarks(m).low);
   if (frame !== 0) return frame;
   try {
     if (mode === 'all') return yield* allocPageOrReclaim(task, m, 'nofs');

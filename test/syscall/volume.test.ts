@@ -26,7 +26,7 @@ const CASES: readonly (readonly [string, MkfsOptions])[] = [
   ['linux-6.12', { journal: false }],
   ['best-known', { checksums: true }],
   ['best-known', { cow: true, inlineData: true }],
-  ['linux-6.12+P7-bounce', {}],
+  ['linux-6.12+P7-bounce', { checksums: true }],
   ['linux-6.12+P3-skip', {}],
 ];
 
