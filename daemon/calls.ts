@@ -146,6 +146,20 @@ export class Calls {
     this.#on(METHODS.volumeStat, async (caller, { handle, path }, signal) => {
       return await volumeOf(caller, handle).session.stat(path, signal);
     });
+    this.#on(METHODS.volumeLstat, async (caller, { handle, path }, signal) => {
+      return await volumeOf(caller, handle).session.lstat(path, signal);
+    });
+    this.#on(METHODS.volumeReadlink, async (caller, { handle, path }, signal) => {
+      return { target: await volumeOf(caller, handle).session.readlink(path, signal) };
+    });
+    this.#on(METHODS.volumeSymlink, async (caller, { handle, target, path }, signal) => {
+      await volumeOf(caller, handle).session.symlink(target, path, signal);
+      return {};
+    });
+    this.#on(METHODS.volumeSetattr, async (caller, { handle, path, ...attributes }, signal) => {
+      await volumeOf(caller, handle).session.setattr(path, attributes, signal);
+      return {};
+    });
     this.#on(METHODS.volumeReaddir, async (caller, { handle, path, cursor }, signal) => {
       return await volumeOf(caller, handle).session.readdir(path, cursor, signal);
     });

@@ -54,10 +54,23 @@ export interface PinHandle {
   unpin(dirty: boolean): Promise<void>;
 }
 
+/** What setattr changes; null leaves it as it is. */
+export interface Attributes {
+  /** Of what a link leads to, not of the link. */
+  readonly follow: boolean;
+  readonly mode: number | null;
+  readonly modifiedMs: number | null;
+}
+
 /** One client's process on the volume: its file table and its address space. */
 export interface VolumeSession {
   open(path: string, options: OpenOptions, signal: AbortSignal): Promise<FileHandle>;
   stat(path: string, signal: AbortSignal): Promise<Stat>;
+  /** Of a symbolic link itself. */
+  lstat(path: string, signal: AbortSignal): Promise<Stat>;
+  readlink(path: string, signal: AbortSignal): Promise<string>;
+  symlink(target: string, path: string, signal: AbortSignal): Promise<void>;
+  setattr(path: string, attributes: Attributes, signal: AbortSignal): Promise<void>;
   /** @returns at most READDIR_ENTRIES_MAX entries from `cursor` on, and where to go on, null at the end */
   readdir(
     path: string,

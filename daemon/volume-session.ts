@@ -7,9 +7,10 @@ import type { Registration } from '../engine/dma/rdma.js';
 import { DIRENT_TYPE } from '../engine/fs/dir-block.js';
 import type { VolumeFiles } from '../engine/fs/files.js';
 import { S_IF } from '../engine/fs/layout.js';
-import { mkdir, readdir, rename, rmdir, unlink } from '../engine/fs/names.js';
-import { stat as statInode } from '../engine/fs/truncate.js';
+import { mkdir, readdir, readlink, rename, rmdir, symlink, unlink } from '../engine/fs/names.js';
+import { setattr, stat as statInode } from '../engine/fs/truncate.js';
 import type { Volume } from '../engine/fs/volume.js';
+import type { Machine } from '../engine/machine.js';
 import { FOLL } from '../engine/mm/gup.js';
 import { giveLease, takeLease } from '../engine/mm/lease.js';
 import { Errno } from '../engine/sched/errors.js';
@@ -18,6 +19,7 @@ import { O } from '../engine/syscall/file-table.js';
 import { resolve, resolveParent } from '../engine/syscall/path.js';
 import { Process } from '../engine/syscall/process.js';
 import type {
+  Attributes,
   FileHandle,
   MappingHandle,
   OpenOptions,
@@ -67,6 +69,52 @@ export class EngineSession implements VolumeSession {
     } finally {
       yield* files.iput(task, inode);
     }
+  }
+
+  async lstat(path: string, signal: AbortSignal): Promise<Stat> {
+    const { v } = this.#at;
+    return await this.#onInode(path, false, signal, (_task, inode) => statOf(v, inode));
+  }
+
+  async readlink(path: string, signal: AbortSignal): Promise<string> {
+    const { v } = this.#at;
+    return await this.#onInode(path, false, signal, (task, inode) => readlink(task, v, inode));
+  }
+
+  async symlink(target: string, path: string, signal: AbortSignal): Promise<void> {
+    const { files, v } = this.#at;
+    await this.#inParent(path, signal, function* (task, dir, name) {
+      yield* files.iput(task, yield* symlink(task, v, dir, name, target));
+    });
+  }
+
+  async setattr(path: string, attributes: Attributes, signal: AbortSignal): Promise<void> {
+    const { v } = this.#at;
+    const { follow, mode, modifiedMs } = attributes;
+    await this.#onInode(path, follow, signal, (task, inode) =>
+      setattr(task, v, inode, mode, modifiedMs),
+    );
+  }
+
+  /** Runs an operation on what a path names. @param follow a link at its end */
+  async #onInode<T>(
+    path: string,
+    follow: boolean,
+    signal: AbortSignal,
+    use: (task: Task, inode: number) => Op<T>,
+  ): Promise<T> {
+    const { runner, files } = this.#at;
+    const run = function* (task: Task): Op<T> {
+      const inode = yield* follow || isDirectoryPath(path)
+        ? resolve(task, runner.m, files, path)
+        : lookUpLast(task, runner.m, files, path);
+      try {
+        return yield* use(task, inode);
+      } finally {
+        yield* files.iput(task, inode);
+      }
+    };
+    return await runner.run(run, signal);
   }
 
   async readdir(path: string, cursor: number, signal: AbortSignal) {
@@ -146,6 +194,21 @@ export class EngineSession implements VolumeSession {
       }
     };
     await runner.run(run, signal);
+  }
+}
+
+/** The root, `..` and paths that end with a slash are no links. */
+function isDirectoryPath(path: string): boolean {
+  return path.endsWith('/') || ['', '.', '..'].includes(path.slice(path.lastIndexOf('/') + 1));
+}
+
+/** The inode of the last name of a path, with a reference; a link there is not followed. */
+function* lookUpLast(task: Task, m: Machine, files: VolumeFiles, path: string): Op<number> {
+  const { dir, name } = yield* resolveParent(task, m, files, path);
+  try {
+    return yield* files.lookup(task, dir, name);
+  } finally {
+    yield* files.iput(task, dir);
   }
 }
 

@@ -17,4 +17,4 @@ export type { Disk, WriteOptions } from './disk.js';
 export type { File, Mapping, Pin, PinOptions } from './file.js';
 export type { CallOptions } from './owner.js';
 export type { Region } from './region.js';
-export type { OpenOptions, Volume } from './volume.js';
+export type { OpenOptions, SetattrOptions, Volume } from './volume.js';

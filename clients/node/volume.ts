@@ -24,6 +24,13 @@ export interface OpenOptions extends CallOptions {
   readonly mode?: number;
 }
 
+export interface SetattrOptions extends CallOptions {
+  readonly mode?: number;
+  readonly modifiedMs?: number;
+  /** False: of a symbolic link itself. Default: true. */
+  readonly follow?: boolean;
+}
+
 export class Volume {
   #link: Link;
   #handle: number;
@@ -70,6 +77,32 @@ export class Volume {
   async stat(path: string, options: CallOptions = {}): Promise<Stat> {
     const { link, handle } = await this.#at(options);
     return await link.call(METHODS.volumeStat, { handle, path }, options.signal);
+  }
+
+  /** As stat(), but of a symbolic link itself. */
+  async lstat(path: string, options: CallOptions = {}): Promise<Stat> {
+    const { link, handle } = await this.#at(options);
+    return await link.call(METHODS.volumeLstat, { handle, path }, options.signal);
+  }
+
+  /** Where a symbolic link points. @throws PinfoldError EINVAL if it is none */
+  async readlink(path: string, options: CallOptions = {}): Promise<string> {
+    const { link, handle } = await this.#at(options);
+    const { target } = await link.call(METHODS.volumeReadlink, { handle, path }, options.signal);
+    return target;
+  }
+
+  async symlink(target: string, path: string, options: CallOptions = {}): Promise<void> {
+    const { link, handle } = await this.#at(options);
+    await link.call(METHODS.volumeSymlink, { handle, target, path }, options.signal);
+  }
+
+  /** Sets permission bits and modification time (whole milliseconds). */
+  async setattr(path: string, attributes: SetattrOptions): Promise<void> {
+    const { follow = true, mode = null, modifiedMs = null, signal } = attributes;
+    const { link, handle } = await this.#at(attributes);
+    const params = { handle, path, follow, mode, modifiedMs };
+    await link.call(METHODS.volumeSetattr, params, signal);
   }
 
   /** All entries of a directory, without `.` and `..`. */

@@ -146,6 +146,26 @@ export const METHODS = {
     z.object({ handle, sizeBytes: bytes, pageBytes: bytes, profile: z.string() }),
   ),
   volumeStat: method('volume.stat', z.strictObject({ handle, path }), statSchema),
+  /** As volume.stat, but of a symbolic link itself. */
+  volumeLstat: method('volume.lstat', z.strictObject({ handle, path }), statSchema),
+  volumeReadlink: method(
+    'volume.readlink',
+    z.strictObject({ handle, path }),
+    z.object({ target: z.string() }),
+  ),
+  volumeSymlink: method('volume.symlink', z.strictObject({ handle, target: path, path }), none),
+  /** Permission bits and modification time of what a path leads to, or of the link itself. */
+  volumeSetattr: method(
+    'volume.setattr',
+    z.strictObject({
+      handle,
+      path,
+      follow: z.boolean(),
+      mode: z.int().min(0).max(0o7777).nullable(),
+      modifiedMs: z.int().nullable(),
+    }),
+    none,
+  ),
   /** One page of a directory: go on from `cursor` until it is null. */
   volumeReaddir: method(
     'volume.readdir',

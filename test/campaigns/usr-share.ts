@@ -21,8 +21,9 @@ import { pinfold, start } from '../cli/run.js';
 
 const FILES_LEAST = 10_000;
 const BYTES_LEAST = 2 ** 30;
-/** Where it is too small, what is in these is taken as well, until it is enough. */
+/** Where it is too small, larger folders of these are taken as well, until it is enough. */
 const MORE = ['/usr/lib', '/usr'];
+const MORE_BYTES_LEAST = 2 ** 24;
 /** The second put is killed when so many of its files are durable. */
 const SYNC_EVERY = 500;
 const KILL_AFTER = 3000;
@@ -103,7 +104,8 @@ async function campaign(folder: string): Promise<void> {
     if (files >= FILES_LEAST && bytes >= BYTES_LEAST) break;
     if (trees.has(source)) continue;
     const tree = look(source);
-    if (files + tree.files > 10 * FILES_LEAST || tree.bytes > BYTES_LEAST) continue;
+    const fits = tree.bytes <= BYTES_LEAST && files + tree.files <= 10 * FILES_LEAST;
+    if (source !== '/usr/share' && (!fits || tree.bytes < MORE_BYTES_LEAST)) continue;
     trees.set(source, tree);
     files += tree.files;
     bytes += tree.bytes;

@@ -19,7 +19,7 @@ import {
 import { join } from 'node:path';
 import test from 'ava';
 import { z } from 'zod';
-import { failsWith, pinfold, succeeds, temporaryFolder } from './run.js';
+import { failsWith, pinfold, start, succeeds, temporaryFolder } from './run.js';
 
 /** What a tree looks like: a line for each node, with a sum of the contents. */
 function picture(folder: string, prefix = ''): string[] {
@@ -270,4 +270,34 @@ test.serial('damage is named by fsck, and what can be repaired is', async (t) =>
   t.regex(repaired.stdout, /bad-superblock: .* \(repaired\)\n.* 0 of them left/);
   await succeeds(t, 'volume', 'fsck', image);
   t.is(await succeeds(t, 'volume', 'ls', image), '/file\n');
+});
+
+test.serial('a volume that a daemon serves takes a tree and gives it back', async (t) => {
+  const folder = temporaryFolder(t);
+  const [source, back, socket] = ['source', 'back', 'socket'].map((name) => join(folder, name));
+  mkdirSync(source);
+  plant(source, 3 * 2 ** 20);
+  const image = await newImage(folder, '--size', '64M');
+  const daemon = start({}, 'serve', '--socket', socket, '--volume', `home,path=${image}`);
+  t.teardown(() => daemon.child.kill('SIGKILL'));
+  await daemon.shows('serving on');
+  const on = ['--socket', socket];
+  await succeeds(t, 'volume', 'put', 'home', source, '/', ...on);
+  failsWith(t, await pinfold('volume', 'ls', image), 3, 'EBUSY', /lock held by pid/);
+  failsWith(t, await pinfold('volume', 'ls', 'other', ...on), 3, 'ENODEV', /it serves home/);
+  failsWith(
+    t,
+    await pinfold('volume', 'ls', 'home', '/no', ...on),
+    3,
+    'ENOENT',
+    /home:\/no is missing/,
+  );
+  t.regex(await succeeds(t, 'volume', 'ls', 'home', '/source', '-l', ...on), /link -> a\/b$/m);
+  await succeeds(t, 'volume', 'get', 'home', '/source', back, ...on);
+  chmodSync(join(source, 'a/b/page and a byte'), 0o755);
+  t.is(picture(back).join('\n'), picture(source).join('\n'));
+  t.is(await succeeds(t, 'volume', 'rm', 'home', '-r', '/source', ...on), '318 removed\n');
+  daemon.child.kill('SIGTERM');
+  t.is((await daemon.ended).exit, 0);
+  await succeeds(t, 'volume', 'fsck', image);
 });

@@ -155,6 +155,28 @@ class Session implements VolumeSession {
     return attempt(() => this.volume.nodeAt(path).stat());
   }
 
+  lstat(path: string): Promise<Stat> {
+    return this.stat(path);
+  }
+
+  /** It has no symbolic links and no attributes. */
+  readlink(path: string): Promise<string> {
+    return attempt(() => {
+      this.volume.nodeAt(path);
+      throw new PinfoldError('EINVAL', `${path} is no symbolic link`);
+    });
+  }
+
+  symlink(): Promise<void> {
+    return attempt(() => {
+      throw new PinfoldError('EOPNOTSUPP', 'no symbolic links here');
+    });
+  }
+
+  setattr(path: string): Promise<void> {
+    return attempt(() => void this.volume.nodeAt(path));
+  }
+
   readdir(path: string, cursor: number) {
     return attempt(() => {
       const all = [...(this.volume.nodeAt(path).children ?? [])];

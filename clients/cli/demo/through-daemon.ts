@@ -13,7 +13,6 @@ import { CliError } from '../frame/errors.js';
 import { MountedTree } from '../volume/mounted-tree.js';
 import { MountedVolume } from '../volume/mounted-volume.js';
 
-const ENTRY = new URL('../pinfold.js', import.meta.url).pathname;
 const VOLUME_BYTES = 64 * 2 ** 20;
 const FILE = '/demo';
 const PAGE_BYTES = 4096;
@@ -78,7 +77,9 @@ function format(image: string): void {
 
 async function startDaemon(image: string, socket: string): Promise<ChildProcess> {
   const flags = ['--socket', socket, '--volume', `demo,path=${image}`];
-  const daemon = spawn(process.execPath, [ENTRY, 'serve', ...flags], {
+  // The command that runs this demo is the daemon's as well.
+  const command = process.argv.at(1) ?? 'pinfold';
+  const daemon = spawn(process.execPath, [command, 'serve', ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
     // Ctrl-C goes to the whole group; the demo ends its daemon itself.
     detached: true,

@@ -2,10 +2,11 @@
 
 import type { Command } from 'commander';
 import type { Tree } from '../copy/tree.js';
-import { CliError } from '../frame/errors.js';
+import { unknownName, withClient } from '../daemon/connect.js';
 import { type Interrupt, interruptible } from '../frame/interrupt.js';
 import { MountedTree } from './mounted-tree.js';
 import { MountedVolume } from './mounted-volume.js';
+import { ServedTree } from './served-tree.js';
 
 /** Adds the option that sends a command to a daemon. */
 export function withDaemonOption(command: Command): Command {
@@ -25,12 +26,7 @@ export async function onVolume<T>(
   work: (tree: Tree, interrupt: Interrupt) => Promise<T>,
 ): Promise<T> {
   return await interruptible(async (interrupt) => {
-    if (socket !== undefined) {
-      throw new CliError(
-        'EOPNOTSUPP',
-        '--socket is not served for volumes yet: name the backing file',
-      );
-    }
+    if (socket !== undefined) return await onServed(image, socket, work, interrupt);
     const mounted = await MountedVolume.open(image);
     let result: T;
     try {
@@ -42,5 +38,19 @@ export async function onVolume<T>(
     }
     await mounted.close();
     return result;
+  });
+}
+
+async function onServed<T>(
+  name: string,
+  socket: string,
+  work: (tree: Tree, interrupt: Interrupt) => Promise<T>,
+  interrupt: Interrupt,
+): Promise<T> {
+  return await withClient(socket, async (client) => {
+    const { volumes } = await client.list();
+    const names = volumes.map((volume) => volume.name);
+    if (!names.includes(name)) throw unknownName('volume', name, names);
+    return await work(new ServedTree(await client.volume(name), interrupt.signal), interrupt);
   });
 }
