@@ -9,7 +9,8 @@
 //
 // peek() is neither: a guess that the caller's next cas() or sleep on the same word confirms.
 
-import { lab } from '../sched/step.js';
+import type { Op } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
 
 /** Atomic load. */
 export function load(words: Int32Array, index: number): number {
@@ -62,6 +63,21 @@ export function cas(words: Int32Array, index: number, expected: number, value: n
 /** A guess at a word's value, confirmed by the cas() or sleep on the same word that follows it. */
 export function peek(words: Int32Array, index: number): number {
   return Atomics.load(words, index);
+}
+
+/**
+ * A step and the atomic load that follows it, for the hottest loops, which ask for the lab once:
+ * `lab === null ? Atomics.load(words, i) : yield* stepLoad(words, i)`.
+ */
+export function* stepLoad(words: Int32Array, index: number): Op<number> {
+  if (lab?.point()) yield STEP;
+  return load(words, index);
+}
+
+/** The same with an atomic add; returns the value before. */
+export function* stepAdd(words: Int32Array, index: number, delta: number): Op<number> {
+  if (lab?.point()) yield STEP;
+  return add(words, index, delta);
 }
 
 /** Plain read of a word that a held lock covers. */

@@ -113,7 +113,11 @@ const REFERENCES_MAX = 2 ** 31 - 2 ** 20;
  * the caller takes them back with undoGet(): two accesses are two steps. One step.
  */
 export function tryGet(m: Machine, pfn: number, references: number): boolean {
-  const before = add(m.state.refcount, pfn, references);
+  return isGettable(add(m.state.refcount, pfn, references));
+}
+
+/** What tryGet() makes of the count before it: has the folio references, and room for more? */
+export function isGettable(before: number): boolean {
   return before > 0 && before < REFERENCES_MAX;
 }
 

@@ -2,7 +2,7 @@
 // of everybody (Linux: mm/gup.c; order of steps: kernel.md 4.5 and 4.6).
 
 import type { Machine } from '../machine.js';
-import { add, load, read } from '../memory/word.js';
+import { load, read, stepAdd, stepLoad } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import { downRead, spinUnlock, takeSpinLock, upRead, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
@@ -12,7 +12,7 @@ import { lastPut, putFolio, undoGet } from './alloc.js';
 import { balanceDirty } from './balance.js';
 import { markDirty } from './dirty.js';
 import { handleFault, pageMkwrite } from './fault.js';
-import { countPins, lockFolio, PG, PIN_BIAS, tryGet, unlockFolio } from './folio.js';
+import { countPins, isGettable, lockFolio, PG, PIN_BIAS, tryGet, unlockFolio } from './folio.js';
 import { hasLease } from './lease.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { findVma, VM } from './vma.js';
@@ -65,7 +65,7 @@ function* gupFast(
   flags: number,
   out: Int32Array,
 ): Op<number> {
-  const { pte, flags: pageFlags, writeProtectSeq } = m.state;
+  const { pte, refcount, flags: pageFlags, writeProtectSeq } = m.state;
   const reference = referenceOf(flags);
   const need = (flags & FOLL.write) !== 0 ? PTE.present | PTE.write : PTE.present;
   const first = pteIndex(m, mm, vpn);
@@ -77,21 +77,24 @@ function* gupFast(
   if ((sequence & 1) !== 0) return 0;
   let done = 0;
   for (; done < count; done++) {
-    if (lab?.point()) yield STEP;
-    const entry = load(pte, first + done);
+    const at = first + done;
+    const entry = lab === null ? Atomics.load(pte, at) : yield* stepLoad(pte, at);
     if ((entry & need) !== need) break;
     const pfn = entry >>> PTE.pfnShift;
-    if (lab?.point()) yield STEP;
-    if (!tryGet(m, pfn, reference)) {
+    const before =
+      lab === null
+        ? Atomics.add(refcount, pfn, reference)
+        : yield* stepAdd(refcount, pfn, reference);
+    if (!isGettable(before)) {
       yield* undoGet(task, m, pfn, reference);
-      if (m.pinWaits) wake(m.state.refcount, pfn);
+      if (m.pinWaits) wake(refcount, pfn);
       break;
     }
-    if (lab?.point()) yield STEP;
     // Changed meanwhile, but for the bits that hardware sets: the page may be unmapped by now.
-    if (((load(pte, first + done) ^ entry) & ~PTE.dirty) !== 0) {
+    const again = lab === null ? Atomics.load(pte, at) : yield* stepLoad(pte, at);
+    if (((again ^ entry) & ~PTE.dirty) !== 0) {
       yield* putFolio(task, m, pfn, reference);
-      if (m.pinWaits) wake(m.state.refcount, pfn);
+      if (m.pinWaits) wake(refcount, pfn);
       break;
     }
     if (onlyAnon) {
@@ -232,16 +235,19 @@ export function* unpinUserPages(
   makeDirty: boolean,
 ): Op<void> {
   const { flags, refcount } = m.state;
+  const { pinWaits } = m;
   for (let i = 0; i < count; i++) {
     const pfn = pfns[i];
     if (makeDirty) {
       if (lab?.point()) yield STEP;
       if ((load(flags, pfn) & PG.dirty) === 0) yield* dirtyPinned(task, m, pfn);
     }
-    if (lab?.point()) yield STEP;
-    const before = add(refcount, pfn, -reference);
+    const before =
+      lab === null
+        ? Atomics.add(refcount, pfn, -reference)
+        : yield* stepAdd(refcount, pfn, -reference);
     if (before <= reference) yield* lastPut(task, m, pfn, before, reference);
-    if (m.pinWaits) wake(refcount, pfn);
+    if (pinWaits) wake(refcount, pfn);
   }
   if (reference === PIN_BIAS) countPins(m, 0, count);
 }
