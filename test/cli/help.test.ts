@@ -1,6 +1,7 @@
 // What the command says about itself, and how it refuses a wrong command line.
 
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { z } from 'zod';
 import { wordsOf } from '../../clients/cli/completion/words.js';
@@ -34,6 +35,13 @@ test('each level has help with examples and --json', async (t) => {
     t.regex(help, /--json/, path.join(' '));
   }
   t.is(await succeeds(t, 'profile', 'show', '--help'), helpOf(['profile', 'show']));
+});
+
+test('docs/cli.md has every command', (t) => {
+  const text = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8');
+  for (const path of paths) {
+    for (const name of path) t.regex(text, new RegExp(`\\b${name}\\b`), path.join(' '));
+  }
 });
 
 test('--version prints the version of the package', async (t) => {
