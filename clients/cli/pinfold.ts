@@ -1,18 +1,15 @@
 #!/usr/bin/env node
 // The command `pinfold`: runs what the arguments ask for, and turns every error into one line.
 
+import type { Command } from 'commander';
 import { CliError, describeError } from './frame/errors.js';
 import { EXIT } from './frame/exit-codes.js';
 import { printJson, tell } from './frame/output.js';
 
 async function main(): Promise<number> {
   try {
-    const { buildProgram } = await import('./program.js').catch((cause: unknown) => {
-      // The addon is missing or of another version: its message says how to build it.
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new CliError('ENOADDON', reason, EXIT.failed, { cause });
-    });
-    await buildProgram().parseAsync(process.argv);
+    const program = await load(process.argv.slice(2).find((word) => !word.startsWith('-')));
+    await program.parseAsync(process.argv);
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
     const { code, message, exit, stack } = describeError(error);
@@ -21,6 +18,17 @@ async function main(): Promise<number> {
     tell(`pinfold: ${code}: ${message}`);
     if (stack !== null) tell(stack);
     return exit;
+  }
+}
+
+/** The addon may be missing or of another version: its message says how to build it. */
+async function load(wanted: string | undefined): Promise<Command> {
+  try {
+    const { buildProgram } = await import('./program.js');
+    return await buildProgram(wanted);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CliError('ENOADDON', reason, EXIT.failed, { cause });
   }
 }
 

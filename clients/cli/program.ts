@@ -1,20 +1,34 @@
-// All commands of pinfold in one tree.
+// All commands of pinfold in one tree. Only what is asked for is loaded, so that it starts at once.
 
 import type { Command } from 'commander';
-import { benchCommand } from './commands/bench.js';
-import { completionCommand } from './commands/completion.js';
-import { demoCommand } from './commands/demo.js';
-import { diskCommand } from './commands/disk.js';
-import { profileCommand } from './commands/profile.js';
-import { regionCommand } from './commands/region.js';
-import { serveCommand } from './commands/serve.js';
-import { statusCommand } from './commands/status.js';
-import { stressCommand } from './commands/stress.js';
-import { volumeCommand } from './commands/volume.js';
 import { makeGroup } from './frame/command.js';
 import { packageVersion } from './frame/version.js';
 
-export function buildProgram(): Command {
+type Load = () => Promise<Command>;
+
+/** In the order in which the help lists them. */
+const COMMANDS: Readonly<Record<string, Load>> = {
+  demo: async () => (await import('./commands/demo.js')).demoCommand(),
+  stress: async () => (await import('./commands/stress.js')).stressCommand(),
+  bench: async () => (await import('./commands/bench.js')).benchCommand(),
+  serve: async () => (await import('./commands/serve.js')).serveCommand(),
+  status: async () => (await import('./commands/status.js')).statusCommand(),
+  volume: async () => (await import('./commands/volume.js')).volumeCommand(),
+  disk: async () => (await import('./commands/disk.js')).diskCommand(),
+  region: async () => (await import('./commands/region.js')).regionCommand(),
+  profile: async () => (await import('./commands/profile.js')).profileCommand(),
+  completion: async () => (await import('./commands/completion.js')).completionCommand(),
+};
+
+/** These look at all commands. */
+const NEEDS_ALL = ['completion'];
+
+/** @param wanted the command that is going to run; the help and mistakes need them all */
+export async function buildProgram(wanted?: string): Promise<Command> {
+  const known = wanted !== undefined && Object.hasOwn(COMMANDS, wanted);
+  const alone = known && !NEEDS_ALL.includes(wanted);
+  const names = alone ? [wanted] : Object.keys(COMMANDS);
+  const members = await Promise.all(names.map((name) => COMMANDS[name]()));
   return makeGroup(
     'pinfold',
     'Asks what happens when a device holds a pin on a page that the file system writes, moves or frees.',
@@ -24,17 +38,6 @@ export function buildProgram(): Command {
       ['pinfold volume put disk.img /usr/share/doc /', 'copy a tree into it'],
       ['pinfold stress --profile linux-6.12 --seconds 10', 'race CPUs and devices on a volume'],
     ],
-    [
-      demoCommand(),
-      stressCommand(),
-      benchCommand(),
-      serveCommand(),
-      statusCommand(),
-      volumeCommand(),
-      diskCommand(),
-      regionCommand(),
-      profileCommand(),
-      completionCommand(),
-    ],
+    members,
   ).version(packageVersion(), '-V, --version', 'print the version');
 }

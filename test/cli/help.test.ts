@@ -8,7 +8,8 @@ import { wordsOf } from '../../clients/cli/completion/words.js';
 import { buildProgram } from '../../clients/cli/program.js';
 import { failsWith, pinfold, succeeds } from './run.js';
 
-const paths = wordsOf(buildProgram()).map(({ path }) => path.split(' ').slice(1));
+const program = await buildProgram();
+const paths = wordsOf(program).map(({ path }) => path.split(' ').slice(1));
 
 /** The help of a command, without a process of its own for each. */
 function helpOf(path: readonly string[]): string {
@@ -16,7 +17,7 @@ function helpOf(path: readonly string[]): string {
     const found = above.commands.find((member) => member.name() === name);
     if (found === undefined) throw new Error(`no command ${path.join(' ')}`);
     return found;
-  }, buildProgram());
+  }, program);
   let help = '';
   command.configureOutput({
     writeOut: (text) => {
