@@ -32,6 +32,7 @@ export interface Addon {
   preadInto(fd: number, view: Uint8Array, fileOffset: number): number;
   pwriteFrom(fd: number, view: Uint8Array, fileOffset: number): number;
   fdatasync(fd: number): void;
+  startWriteback(fd: number, offsetBytes: number, lengthBytes: number): void;
   fallocate(fd: number, mode: number, offsetBytes: number, lengthBytes: number): void;
   dup(fd: number): number;
   closeDescriptor(fd: number): void;
@@ -84,6 +85,7 @@ const FUNCTIONS = {
   preadInto: true,
   pwriteFrom: true,
   fdatasync: true,
+  startWriteback: true,
   fallocate: true,
   dup: true,
   closeDescriptor: true,

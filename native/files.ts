@@ -75,6 +75,15 @@ export function pwriteFrom(fd: number, view: Uint8Array, fileOffset: number): nu
   return addon.pwriteFrom(fd, view, fileOffset);
 }
 
+/**
+ * Lets the host begin to write a range of the file to its disk, without waiting for it
+ * (sync_file_range with SYNC_FILE_RANGE_WRITE): no promise, but a later fdatasync() finds less to do.
+ * @throws NativeError EBADF, EINVAL, ESPIPE (no regular file), EIO.
+ */
+export function startWriteback(fd: number, offsetBytes: number, lengthBytes: number): void {
+  addon.startWriteback(fd, offsetBytes, lengthBytes);
+}
+
 /** Makes the data of a file durable. After an error, what was written may be lost: trying again proves nothing. */
 export function fdatasync(fd: number): void {
   addon.fdatasync(fd);

@@ -16,6 +16,7 @@ export {
   openFile,
   preadInto,
   pwriteFrom,
+  startWriteback,
   truncateFile,
 } from './files.js';
 export {

@@ -1,10 +1,20 @@
 // A backing file as a block device: vectored I/O straight between page frames and the descriptor.
 // Every operation blocks its thread, so only kblockd and offline tools use it.
 
-import { Arena, fallocate, fdatasync, fileStatus, NativeError } from '../../native/index.js';
+import {
+  Arena,
+  fallocate,
+  fdatasync,
+  fileStatus,
+  NativeError,
+  startWriteback,
+} from '../../native/index.js';
 import type { Machine } from '../machine.js';
 import type { Op, Task } from '../sched/op.js';
 import { BLOCK_ERRORS, type BlockDevice } from './request.js';
+
+/** Pages of a write from which on the host is told to begin writing at once. */
+const EARLY_PAGES = 128;
 
 export class FileDevice implements BlockDevice {
   readonly blocks: number;
@@ -47,6 +57,9 @@ export class FileDevice implements BlockDevice {
     this.gather(frames, count);
     try {
       this.arena.pwritev(this.fd, this.iov, this.ranges, block * this.pageBytes);
+      // The host's disk works while the next batch is prepared, and the flush has less to wait for.
+      if (count >= EARLY_PAGES)
+        startWriteback(this.fd, block * this.pageBytes, count * this.pageBytes);
       return 0;
     } catch (error) {
       return numberOf(error);

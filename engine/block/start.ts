@@ -2,10 +2,15 @@
 
 import { Worker } from 'node:worker_threads';
 import { Machine, type MachineShared } from '../machine.js';
-import { SPIN_LOADS } from '../sched/blocking.js';
 import { Errno } from '../sched/errors.js';
 import { doorbells, wake } from '../sched/wait.js';
 import { RING } from './ring.js';
+
+/**
+ * How long kblockd spins after its last request, about 200 us: requests of one writeback come at such
+ * distances, and waking a sleeper would cost their submitter 30 to 60 us each.
+ */
+const KBLOCKD_SPIN_LOADS = 40_000;
 
 /** What kblockd is started with. */
 export interface KblockdShared {
@@ -29,7 +34,7 @@ export interface Kblockd {
  * dies unasked the machine panics, and its waiters get EIO.
  */
 export async function startKblockd(shared: KblockdShared): Promise<Kblockd> {
-  const { machine, queue, fd, sizeBytes, spinLoads = SPIN_LOADS } = shared;
+  const { machine, queue, fd, sizeBytes, spinLoads = KBLOCKD_SPIN_LOADS } = shared;
   const m = new Machine(machine);
   Atomics.store(queue, RING.stop, 0);
   const worker = new Worker(new URL('./kblockd.js', import.meta.url), {

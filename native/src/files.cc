@@ -56,6 +56,20 @@ napi_value Fdatasync(const Napi::CallbackInfo& info) {
   return result == 0 ? args.Undefined() : args.FailSystem(errno, ShowFd(fd));
 }
 
+// startWriteback(fd, offset, length)
+napi_value StartWriteback(const Napi::CallbackInfo& info) {
+  Arguments args(info, "sync_file_range");
+  int fd = args.Descriptor(0, "fd");
+  uint64_t offset = args.Offset(1, "offsetBytes");
+  uint64_t length = args.Integer(2, "lengthBytes", 1, kMaxSafeInteger - offset);
+  if (!args.ok()) return args.Undefined();
+  int result;
+  do {
+    result = sync_file_range(fd, static_cast<off64_t>(offset), static_cast<off64_t>(length), SYNC_FILE_RANGE_WRITE);
+  } while (result != 0 && errno == EINTR);
+  return result == 0 ? args.Undefined() : args.FailSystem(errno, ShowFd(fd));
+}
+
 // The order of native/files.ts: allocate, punch, zero.
 constexpr int kFallocateModes[] = {0, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                    FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
@@ -165,6 +179,7 @@ void ExportFiles(napi_env env, napi_value exports) {
                 Export<PreadInto>("preadInto"),
                 Export<PwriteFrom>("pwriteFrom"),
                 Export<Fdatasync>("fdatasync"),
+                Export<StartWriteback>("startWriteback"),
                 Export<Fallocate>("fallocate"),
                 Export<Duplicate>("dup"),
                 Export<CloseDescriptor>("closeDescriptor"),
