@@ -14,7 +14,8 @@ export function drawCurves(results: readonly BenchResult[]): string {
   const width = HOLD_MS.length * (PANEL.width + PANEL.left) + 20;
   const height = PANEL.height + PANEL.top + 40 + profiles.length * 18;
   const parts = [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${String(width)} ${String(height)}" font-family="sans-serif" font-size="12">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${String(width)} ${String(height)}"`,
+    '  font-family="sans-serif" font-size="12">',
     `<rect width="${String(width)}" height="${String(height)}" fill="#ffffff"/>`,
   ];
   HOLD_MS.forEach((holdMs, i) => {
