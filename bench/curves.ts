@@ -13,9 +13,10 @@ export function drawCurves(results: readonly BenchResult[]): string {
   const profiles = [...new Set(results.map(profileOf))];
   const width = HOLD_MS.length * (PANEL.width + PANEL.left) + 20;
   const height = PANEL.height + PANEL.top + 40 + profiles.length * 18;
+  const box = `0 0 ${String(width)} ${String(height)}`;
+  const font = 'font-family="sans-serif" font-size="12"';
   const parts = [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${String(width)} ${String(height)}"`,
-    '  font-family="sans-serif" font-size="12">',
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${box}" ${font}>`,
     `<rect width="${String(width)}" height="${String(height)}" fill="#ffffff"/>`,
   ];
   HOLD_MS.forEach((holdMs, i) => {
@@ -24,7 +25,7 @@ export function drawCurves(results: readonly BenchResult[]): string {
   profiles.forEach((profile, i) => {
     const y = PANEL.top + PANEL.height + 52 + i * 18;
     parts.push(
-      `<line x1="${String(PANEL.left)}" y1="${String(y - 4)}" x2="${String(PANEL.left + 24)}" y2="${String(y - 4)}" stroke="${COLOURS[i % COLOURS.length]}" stroke-width="2"/>`,
+      `<path d="M ${String(PANEL.left)} ${String(y - 4)} h 24" ${stroke(i)}/>`,
       `<text x="${String(PANEL.left + 32)}" y="${String(y)}">${profile}</text>`,
     );
   });
@@ -61,11 +62,14 @@ function panel(
     const points = of
       .filter((result) => profileOf(result) === profile)
       .map((result) => `${x(result.details['sharePercent'] ?? 0)},${y(result.ratio ?? 0)}`);
-    parts.push(
-      `<polyline fill="none" stroke="${COLOURS[i % COLOURS.length]}" stroke-width="2" points="${points.join(' ')}"/>`,
-    );
+    parts.push(`<polyline fill="none" ${stroke(i)} points="${points.join(' ')}"/>`);
   });
   return parts;
+}
+
+/** How the line of profile number `i` is drawn. */
+function stroke(i: number): string {
+  return `stroke="${COLOURS[i % COLOURS.length]}" stroke-width="2"`;
 }
 
 function isBase(result: BenchResult): boolean {
