@@ -8,6 +8,9 @@ import { BATCH_PAGES, pinBatches, STRIDE } from './pin-batches.js';
 import { COMMAND, type PinWorkerData } from './pin-words.js';
 import { anonymousRig, MIB, sizeName } from './rig.js';
 
+/** Runs before the first that counts, for the compiler to settle. */
+const WARM_UP = 3;
+
 /** Pages pinned in one timed run. */
 const RUN_PAGES = 4_000_000;
 
@@ -28,7 +31,7 @@ export function benchPin(options: BenchOptions, bytes = 64 * MIB, name = 'pin'):
       pinBatches(rig.task, rig.machine, rig.mm, 0, regionBatches, count, pfns),
     );
   };
-  run(batches / 4);
+  for (let i = 0; i < WARM_UP; i++) run(batches);
   const runs = [];
   for (let i = 0; i < options.runs; i++) {
     options.onProgress(`${name}: run ${String(i + 1)} of ${String(options.runs)}`);

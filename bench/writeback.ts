@@ -10,7 +10,7 @@ import { RUN_PAGES, VolumeRig } from './volume-rig.js';
 /** Runs of 256 pages dirtied and written in one timed round: 64 MiB, however large the file is. */
 const ROUND_RUNS = 64;
 const ROUND_PAGES = ROUND_RUNS * RUN_PAGES;
-const WARM_UP = 3;
+const WARM_UP = 8;
 
 const FAULT_REACH_NS = 1500;
 
