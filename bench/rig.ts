@@ -40,7 +40,8 @@ export function anonymousRig(bytes: number): AnonymousRig {
   const machine = createMachine(
     {
       pageBytes: PAGE_BYTES,
-      pages: pages + 64,
+      // More than are mapped: below its watermarks an allocation would reclaim.
+      pages: pages + Math.ceil(pages / 32) + 64,
       cpus: 4,
       mms: 1,
       mmPages: pages,
