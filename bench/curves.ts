@@ -17,6 +17,7 @@ export function drawCurves(results: readonly BenchResult[]): string {
   const font = 'font-family="sans-serif" font-size="12"';
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${box}" ${font}>`,
+    '<title>Throughput of writeback over the share of pages pinned, by profile</title>',
     `<rect width="${String(width)}" height="${String(height)}" fill="#ffffff"/>`,
   ];
   HOLD_MS.forEach((holdMs, i) => {
