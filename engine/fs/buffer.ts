@@ -84,14 +84,6 @@ export function unlockBuffer(task: Task, v: MetadataStore, b: number): void {
   mutexUnlock(task, v.meta.mutex, b);
 }
 
-/** Where the contents are: words[at .. at + pageBytes / 4]. Allocates; see bufferSegment(), bufferAt(). */
-export function bufferWords(
-  v: MetadataStore,
-  b: number,
-): { readonly words: Int32Array; readonly at: number } {
-  return { words: bufferSegment(v, b), at: bufferAt(v, b) };
-}
-
 /** The memory that the contents are in. */
 export function bufferSegment(v: MetadataStore, b: number): Int32Array {
   return v.m.frames.wordSegment(v.meta.buffer[v.meta.at(b, BUFFER.pfn)]);

@@ -2,7 +2,7 @@
 
 import { FLUSH } from '../block/request.js';
 import { loadLong, storeLong } from '../memory/long.js';
-import { load, or, read } from '../memory/word.js';
+import { load, or } from '../memory/word.js';
 import { putFolio } from '../mm/alloc.js';
 import { balanceDirty } from '../mm/balance.js';
 import { loadBytes, storeBytes, zeroTail } from '../mm/content.js';
@@ -293,9 +293,4 @@ export function checkRange(offset: number, length: number): void {
     throw new Errno('EINVAL', `offset ${String(offset)}: 0 to ${String(FILE_BYTES_MAX)}`);
   if (offset + length > FILE_BYTES_MAX)
     throw new Errno('EFBIG', `a file has at most ${String(FILE_BYTES_MAX)} B`);
-}
-
-/** For callers that only hold a reference: the inode number of a slot. */
-export function inodeNumber(v: Vol, inode: number): number {
-  return read(v.m.state.ino, inode);
 }

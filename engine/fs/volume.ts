@@ -335,11 +335,6 @@ export class Volume implements FileSystem, Vol {
   }
 }
 
-/** syncfs, as the other operations of the file system are called. */
-export function* syncVolume(task: Task, v: Volume): Op<void> {
-  yield* v.sync(task);
-}
-
 /** statfs, as the other operations of the file system are called. */
 export function* statfs(task: Task, v: Volume): Op<VolumeStatus> {
   return yield* v.status(task);

@@ -2,7 +2,7 @@
 // their checksums and the new size, so that a crash exposes neither stale nor unwritten data.
 
 import { loadLong } from '../memory/long.js';
-import { and, read, store, write } from '../memory/word.js';
+import { and, read, write } from '../memory/word.js';
 import { downWrite, upWrite } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -117,10 +117,4 @@ function wouldRaise(v: Vol, inode: number, lastIndex: number): boolean {
   const size = loadLong(v.m.state.iSize, inode);
   const end = Math.min(size, (lastIndex + 1) * v.m.geometry.pageBytes);
   return end > readPair(v.m.state.iPrivate, ip(inode, IP.diskSizeLow));
-}
-
-/** Remembers where the file's next block should go. */
-export function* setGoal(v: Vol, inode: number, block: number): Op<void> {
-  if (lab?.point()) yield STEP;
-  store(v.m.state.iPrivate, ip(inode, IP.goal), block);
 }

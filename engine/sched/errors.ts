@@ -65,8 +65,3 @@ export class InvariantError extends Error {
   override readonly name = 'InvariantError';
   readonly code = 'INVARIANT';
 }
-
-/** Stops the process loudly unless `condition` holds. */
-export function invariant(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new InvariantError(message);
-}

@@ -61,14 +61,6 @@ export function* waitSpinLock(task: Task, locks: Locks, index: number): Op<void>
   task.atomicDepth++;
 }
 
-/** Takes spinlock `index` if it is free, and never waits. One step. */
-export function trySpinLock(task: Task, locks: Locks, index: number): boolean {
-  if (cas(locks.words, index, 0, task.id) !== 0) return false;
-  if (locks.lockdep !== null) locks.lockdep.acquired(task, locks.cls);
-  task.atomicDepth++;
-  return true;
-}
-
 /** Releases a spinlock. One step. */
 export function spinUnlock(task: Task, locks: Locks, index: number): void {
   store(locks.words, index, 0);
@@ -146,17 +138,6 @@ export function* waitRead(task: Task, locks: Locks, index: number): Op<void> {
   }
 }
 
-/** Takes rwsem `index` shared if no writer has it or waits for it. One step. */
-export function tryDownRead(task: Task, locks: Locks, index: number): boolean {
-  for (;;) {
-    const value = peek(locks.words, index);
-    if ((value & (WRITER | WRITER_WAITING)) !== 0) return false;
-    if (cas(locks.words, index, value, value + 1) === value) break;
-  }
-  if (locks.lockdep !== null) locks.lockdep.acquired(task, locks.cls);
-  return true;
-}
-
 /** Releases a shared hold. One step. */
 export function upRead(task: Task, locks: Locks, index: number): void {
   for (;;) {
@@ -187,13 +168,6 @@ export function* downWrite(task: Task, locks: Locks, index: number): Op<void> {
       yield sleepOn(task, locks.words, index, value | waiting);
     }
   }
-}
-
-/** Takes rwsem `index` exclusively if it is free. One step. */
-export function tryDownWrite(task: Task, locks: Locks, index: number): boolean {
-  if (cas(locks.words, index, 0, WRITER) !== 0) return false;
-  if (locks.lockdep !== null) locks.lockdep.acquired(task, locks.cls);
-  return true;
 }
 
 /** Releases an exclusive hold. One step. */
