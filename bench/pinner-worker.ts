@@ -51,7 +51,10 @@ class Pinner {
     const pfns = new Int32Array(PIN_BATCH);
     const vpn = data.vpn + this.at;
     this.at = (this.at + PIN_BATCH) % data.pages;
-    const taken = driver.run(task, holdPages(task, m, data.mm, vpn, PIN_BATCH, FOLL.write, pfns));
+    const taken = driver.run(
+      task,
+      holdPages(task, m, data.mm, vpn, PIN_BATCH, FOLL.write, m.profile.directIoReference, pfns),
+    );
     for (let page = 0; page < taken; page++) {
       driver.run(task, deviceStore(m, pfns, taken, page * m.geometry.pageBytes + 128, STAMP));
     }
@@ -62,7 +65,9 @@ class Pinner {
   private unpin(): void {
     const oldest = this.held.shift();
     if (oldest === undefined) return;
-    this.driver.run(this.task, dropPages(this.task, this.m, oldest.pfns, oldest.pfns.length, true));
+    const { m, task, driver } = this;
+    const { pfns } = oldest;
+    driver.run(task, dropPages(task, m, pfns, pfns.length, m.profile.directIoReference, true));
   }
 }
 

@@ -2,8 +2,9 @@
 // over the share of pages that is pinned and the time that a pin is held.
 
 import { Worker } from 'node:worker_threads';
+import { stressProfiles } from '../clients/stress/expectations.js';
 import { GLOBAL } from '../engine/memory/layout.js';
-import { profileByName, profileNames } from '../engine/profile/profiles.js';
+import { profileByName } from '../engine/profile/profiles.js';
 import { doorbells } from '../engine/sched/wait.js';
 import { type BenchOptions, type BenchResult, type BenchRun, median } from './measure.js';
 import { PIN_BATCH, PINNER, type PinnerData } from './pinner-words.js';
@@ -31,7 +32,7 @@ export interface ContentionCell {
 /** A result per profile, share and hold time: pages written a second, against none pinned. */
 export async function benchWritebackVsPin(options: BenchOptions): Promise<BenchResult[]> {
   const results: BenchResult[] = [];
-  for (const name of profileNames()) results.push(...(await benchProfile(name, options)));
+  for (const name of stressProfiles()) results.push(...(await benchProfile(name, options)));
   return results;
 }
 

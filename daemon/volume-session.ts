@@ -380,15 +380,16 @@ interface Held {
 /** As direct I/O holds the buffers of one transfer. */
 function* shortPin(task: Task, at: Context, vpn: number, pages: number, write: boolean): Op<Held> {
   const { m } = at.runner;
+  const reference = m.profile.directIoReference;
   if (pages > REGISTRATION_PAGES_MAX) throw new Errno('EINVAL', `a pin of ${pages} pages`);
   const pfns = new Int32Array(pages);
   const flags = write ? FOLL.write : 0;
-  const held = yield* holdPages(task, m, at.process.mm, vpn, pages, flags, pfns);
+  const held = yield* holdPages(task, m, at.process.mm, vpn, pages, flags, reference, pfns);
   if (held < pages) {
-    yield* dropPages(task, m, pfns, held, false);
+    yield* dropPages(task, m, pfns, held, reference, false);
     throw new Errno('EFAULT', `only ${held} of ${pages} pages can be pinned`);
   }
-  return { pfns, release: (each, dirty) => dropPages(each, m, pfns, pages, dirty) };
+  return { pfns, release: (each, dirty) => dropPages(each, m, pfns, pages, reference, dirty) };
 }
 
 /** As RDMA registers memory; where the rules in force ask for a layout lease, with one. */

@@ -72,11 +72,8 @@ export class Machine {
           this.reportCycle(task, cycle);
         })
       : null;
-    const { syncNone, syncAll } = shared.profile.pinnedWriteback;
-    this.pinWaits =
-      syncNone.action === 'wait' ||
-      syncAll.action === 'wait' ||
-      shared.profile.pinnedPageReplacement === 'wait';
+    const { pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement } = shared.profile;
+    this.pinWaits = [pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement].includes('wait');
     this.zoneLock = this.globalLock('zone', GLOBAL.zoneLock);
     this.nodeLock = this.globalLock('node_pool', GLOBAL.nodeLock);
     this.vmaLock = this.globalLock('wb_list_lock', GLOBAL.vmaLock);

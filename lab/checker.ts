@@ -6,10 +6,10 @@
 // the same word, as the locks (built on atomics) do for all that they cover.
 
 import type { Profile } from '../engine/profile/profile.js';
-import { ACTORS_MAX, type Watcher } from '../engine/sched/lab-driver.js';
-import { RandomWalk } from './explore.js';
+import { ACCESS, ACTORS_MAX, type Access, type Watcher } from '../engine/sched/lab-driver.js';
 import type { Program } from './program.js';
 import { Rig } from './rig.js';
+import { RandomWalk } from './search/random-walk.js';
 
 /** A step that hides a race: a defect of the engine. */
 export interface HiddenRace {
@@ -32,7 +32,6 @@ export function check(
   const rig = new Rig(program, profile, walk, null);
   const races = new Map<string, HiddenRace>();
   for (let i = 0; i < executions; i++) {
-    walk.choices.length = 0;
     rig.driver.watcher = new Checker(
       program.actors.map((actor) => actor.name),
       (race) => {
@@ -74,7 +73,27 @@ class Checker implements Watcher {
     this.atomics[actor] = 0;
   }
 
-  atomic(actor: number, address: number, isWrite: boolean): void {
+  access(actor: number, kind: Access, address: number): void {
+    if (kind === ACCESS.read || kind === ACCESS.write) {
+      this.plain(actor, address, kind === ACCESS.write);
+    } else {
+      this.atomic(actor, address, kind !== ACCESS.load);
+    }
+  }
+
+  sleep(): void {
+    // The access before it has been seen.
+  }
+
+  wake(): void {
+    // The access before it has been seen.
+  }
+
+  end(): void {
+    // Nothing is touched any more.
+  }
+
+  private atomic(actor: number, address: number, isWrite: boolean): void {
     if (++this.atomics[actor] > 1) this.fail('two-accesses-in-a-step', actor, address);
     const { released } = this.history(address);
     const clock = this.clocks[actor];
@@ -85,7 +104,7 @@ class Checker implements Watcher {
     if (isWrite) clock[actor]++;
   }
 
-  plain(actor: number, address: number, isWrite: boolean): void {
+  private plain(actor: number, address: number, isWrite: boolean): void {
     const word = this.history(address);
     const clock = this.clocks[actor];
     let isOrdered = word.writer < 0 || word.writeTime <= clock[word.writer];

@@ -1,63 +1,69 @@
-// Searching the schedules of a program: exhaustively, at random, or one that is given.
+// Searching the schedules of a program: depth first with a growing bound of preemptions, at random,
+// or one that is given.
 
 import type { Finding } from '../engine/finding.js';
 import type { Profile } from '../engine/profile/profile.js';
 import { Errno, InvariantError } from '../engine/sched/errors.js';
-import type { Chooser } from '../engine/sched/lab-driver.js';
-import { StateHash } from '../engine/sched/state-hash.js';
 import type { Program } from './program.js';
 import { Rig, type RunResult } from './rig.js';
-import { formatSchedule, parseSchedule } from './schedule.js';
-import { StateSet } from './state-set.js';
+import { DepthFirst, UNBOUNDED } from './search/depth-first.js';
+import { RandomWalk } from './search/random-walk.js';
+import { formatSchedule, parseSchedule } from './search/schedule.js';
+import { Script } from './search/script.js';
 
 /** The result of a search. */
 export interface Exploration {
   readonly program: string;
   readonly profile: string;
-  /** `safe` only if `exhaustive`: nothing was left out. */
+  /**
+   * `safe` only if every schedule was tried: all there are (`exhaustive`), or all of up to
+   * `preemptionBound` preemptions, SAFE_BOUND at least.
+   */
   readonly verdict: 'safe' | 'unsafe' | 'not-found';
   /** Every reachable state was entered (matched by a 64-bit hash) and no bound was hit. */
   readonly exhaustive: boolean;
+  /** Every schedule of up to so many preemptions was tried; null if not even those of none. */
+  readonly preemptionBound: number | null;
   readonly executions: number;
-  /** Distinct states at decisions. */
+  /** Distinct states at decisions, in the last search. */
   readonly states: number;
   readonly steps: number;
-  /** One entry per distinct failure, each with the first schedule that showed it. */
+  /** One entry per distinct failure, each with the first schedule that showed it: fewest preemptions first. */
   readonly failures: readonly Failure[];
 }
 
 export interface Failure {
   readonly finding: Finding;
   readonly schedule: string;
+  readonly preemptions: number;
 }
 
 export interface ExploreOptions {
+  /** Preemptions up to which schedules are tried before all are. Default: 0, 1, 2, 3, all. */
+  readonly bounds?: readonly number[];
   /** Executions after which the search stops. */
   readonly budget?: number;
-  /** Stop at the first failure. */
+  /** Stop at the first failure, rather than at the end of its bound. */
   readonly stopAtFirst?: boolean;
 }
 
-const BUDGET = 2_000_000;
+/** Schedules with so many preemptions must have been tried before a program is called safe. */
+export const SAFE_BOUND = 3;
 
-/** Depth-first search over all schedules; a state that was entered before is not entered again. */
+/** Executions of a search unless it is told otherwise. */
+export const BUDGET = 2_000_000;
+
+const BOUNDS: readonly number[] = [0, 1, 2, SAFE_BOUND, UNBOUNDED];
+
+/** Depth-first search, bound after bound: the first failure has the fewest preemptions. */
 export function explore(
   program: Program,
   profile: Profile,
   options: ExploreOptions = {},
 ): Exploration {
-  const search = new DepthFirst();
-  const rig = new Rig(program, profile, search, search.hash);
-  const tally = new Tally(program, profile);
-  const budget = options.budget ?? BUDGET;
-  let exhausted = false;
-  while (!exhausted && tally.executions < budget) {
-    search.restart();
-    tally.count(rig.run(), () => search.choices());
-    if (options.stopAtFirst === true && tally.failures.size > 0) break;
-    exhausted = !search.advance();
-  }
-  return tally.result(exhausted, search.states);
+  const search = new Search(program, profile, options);
+  for (const bound of options.bounds ?? BOUNDS) if (!search.within(bound)) break;
+  return search.result();
 }
 
 /** Runs schedules drawn at random (every runnable actor equally likely at each decision). */
@@ -67,14 +73,10 @@ export function exploreRandom(
   seed: number,
   executions: number,
 ): Exploration {
-  const walk = new RandomWalk(seed);
-  const rig = new Rig(program, profile, walk, null);
+  const rig = new Rig(program, profile, new RandomWalk(seed), null);
   const tally = new Tally(program, profile);
-  for (let i = 0; i < executions; i++) {
-    walk.choices.length = 0;
-    tally.count(rig.run(), () => walk.choices);
-  }
-  return tally.result(false, 0);
+  for (let i = 0; i < executions; i++) tally.count(rig.run(), rig);
+  return tally.result(false, null, 0);
 }
 
 /**
@@ -82,6 +84,11 @@ export function exploreRandom(
  * @throws Errno EINVAL if it belongs to another program or does not fit this one
  */
 export function replay(program: Program, profile: Profile, text: string): RunResult {
+  return replayRig(program, profile, text).run();
+}
+
+/** A rig that runs the one schedule that `text` names. @throws as replay() */
+export function replayRig(program: Program, profile: Profile, text: string): Rig {
   const schedule = parseSchedule(text);
   if (schedule.program !== program.name || schedule.profile !== profile.name) {
     throw new Errno(
@@ -90,110 +97,54 @@ export function replay(program: Program, profile: Profile, text: string): RunRes
     );
   }
   const script = new Script(schedule.choices);
-  const result = new Rig(program, profile, script, null).run();
-  if (script.misfit >= 0) {
+  const rig = new Rig(program, profile, script, null);
+  rig.afterRun = () => {
+    if (script.misfit < 0) return;
     throw new Errno(
       'EINVAL',
       `schedule does not fit ${program.name}: decision ${String(script.misfit)} names an actor that can't run there`,
     );
-  }
-  return result;
+  };
+  return rig;
 }
 
-/** Who goes on where nothing is prescribed: whoever ran, else the lowest that can. */
-function carryOn(runnable: number, current: number): number {
-  if (current >= 0 && (runnable & (1 << current)) !== 0) return current;
-  return 31 - Math.clz32(runnable & -runnable);
-}
+/** One depth-first search: level after level of preemptions. */
+class Search {
+  private readonly tally: Tally;
+  private readonly budget: number;
+  private exhaustive = false;
+  private bound: number | null = null;
+  private states = 0;
 
-class Script implements Chooser {
-  misfit = -1;
-  private at = 0;
-
-  constructor(private readonly script: readonly number[]) {}
-
-  choose(runnable: number, current: number): number {
-    if (this.at >= this.script.length) return carryOn(runnable, current);
-    const chosen = this.script[this.at++];
-    if ((runnable & (1 << chosen)) !== 0) return chosen;
-    this.misfit = this.at - 1;
-    return -1;
-  }
-}
-
-/** Every runnable actor equally likely at each decision, from a seed (mulberry32). */
-export class RandomWalk implements Chooser {
-  readonly choices: number[] = [];
-  private state: number;
-
-  constructor(seed: number) {
-    this.state = seed | 0;
+  constructor(
+    private readonly program: Program,
+    private readonly profile: Profile,
+    private readonly options: ExploreOptions,
+  ) {
+    this.tally = new Tally(program, profile);
+    this.budget = options.budget ?? BUDGET;
   }
 
-  choose(runnable: number): number {
-    let rest = runnable;
-    let count = 0;
-    for (let mask = runnable; mask !== 0; mask &= mask - 1) count++;
-    for (let skip = this.below(count); skip > 0; skip--) rest &= rest - 1;
-    const chosen = 31 - Math.clz32(rest & -rest);
-    this.choices.push(chosen);
-    return chosen;
-  }
-
-  private below(count: number): number {
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % count;
-  }
-}
-
-/** Enumerates schedules; its path is a stack of choices with the alternatives still to try. */
-class DepthFirst implements Chooser {
-  readonly hash = new StateHash();
-  private readonly seen = new StateSet();
-  private readonly chosen: number[] = [];
-  private readonly untried: number[] = [];
-  private prefix = 0;
-  private at = 0;
-
-  get states(): number {
-    return this.seen.size;
-  }
-
-  restart(): void {
-    this.at = 0;
-  }
-
-  choices(): readonly number[] {
-    return this.chosen;
-  }
-
-  choose(runnable: number, current: number): number {
-    const at = this.at++;
-    if (at < this.prefix) return this.chosen[at];
-    this.hash.digest();
-    if (!this.seen.add(this.hash.digestLow, this.hash.digestHigh)) return -1;
-    const choice = carryOn(runnable, current);
-    this.chosen.push(choice);
-    this.untried.push(runnable & ~(1 << choice));
-    return choice;
-  }
-
-  /** Sets up the next schedule; false if all have been run. */
-  advance(): boolean {
-    const { chosen, untried } = this;
-    while (untried.length > 0 && untried[untried.length - 1] === 0) {
-      untried.pop();
-      chosen.pop();
+  /** Tries all schedules of up to `bound` preemptions. False if the search is over. */
+  within(bound: number): boolean {
+    const search = new DepthFirst(bound);
+    const rig = new Rig(this.program, this.profile, search, search.hash);
+    let finished = false;
+    while (!finished && this.tally.executions < this.budget) {
+      search.begin();
+      this.tally.count(rig.run(), rig, search.preemptions);
+      if (this.options.stopAtFirst === true && this.tally.failures.size > 0) break;
+      finished = !search.advance();
     }
-    const last = untried.length - 1;
-    if (last < 0) return false;
-    const mask = untried[last];
-    chosen[last] = 31 - Math.clz32(mask & -mask);
-    untried[last] = mask & (mask - 1);
-    this.prefix = chosen.length;
-    return true;
+    this.states = search.states;
+    if (!finished) return false; // by the budget, or by the first failure
+    this.exhaustive = !search.wasBounded && this.tally.livelocks === 0;
+    if (bound !== UNBOUNDED) this.bound = bound;
+    return !this.exhaustive;
+  }
+
+  result(): Exploration {
+    return this.tally.result(this.exhaustive, this.bound, this.states);
   }
 }
 
@@ -208,25 +159,29 @@ class Tally {
     private readonly profile: Profile,
   ) {}
 
-  count(run: RunResult, choices: () => readonly number[]): void {
+  count(run: RunResult, rig: Rig, preemptions = 0): void {
     this.executions++;
     this.steps += run.steps;
     if (run.ending === 'livelock') this.livelocks++;
     for (const finding of run.findings) {
       const key = `${finding.kind} ${finding.task} ${finding.message}`;
-      if (!this.failures.has(key))
-        this.failures.set(key, { finding, schedule: this.schedule(choices()) });
+      if (this.failures.has(key)) continue;
+      this.failures.set(key, { finding, schedule: this.schedule(rig), preemptions });
     }
+    // 1, 2, 4, 8, ...: a sample that costs nothing.
+    if ((this.executions & (this.executions - 1)) === 0) this.checkDeterminism(run, rig);
   }
 
-  result(exhausted: boolean, states: number): Exploration {
-    const exhaustive = exhausted && this.livelocks === 0;
-    if (exhausted && this.executions === 0) throw new InvariantError('a search without executions');
+  result(exhaustive: boolean, preemptionBound: number | null, states: number): Exploration {
+    if (exhaustive && this.executions === 0)
+      throw new InvariantError('a search without executions');
+    const isSafe = exhaustive || (preemptionBound !== null && preemptionBound >= SAFE_BOUND);
     return {
       program: this.program.name,
       profile: this.profile.name,
-      verdict: this.failures.size > 0 ? 'unsafe' : exhaustive ? 'safe' : 'not-found',
+      verdict: this.failures.size > 0 ? 'unsafe' : isSafe ? 'safe' : 'not-found',
       exhaustive,
+      preemptionBound,
       executions: this.executions,
       states,
       steps: this.steps,
@@ -234,11 +189,26 @@ class Tally {
     };
   }
 
-  private schedule(choices: readonly number[]): string {
+  private schedule(rig: Rig): string {
     return formatSchedule({
       program: this.program.name,
       profile: this.profile.name,
-      choices: [...choices],
+      choices: rig.driver.choices(),
     });
+  }
+
+  /** The same choices must come to the same: else nothing that a search says is worth anything. */
+  private checkDeterminism(run: RunResult, rig: Rig): void {
+    if (run.ending === 'abandoned') return;
+    const again = replay(this.program, this.profile, this.schedule(rig));
+    const same =
+      again.ending === run.ending &&
+      again.steps === run.steps &&
+      JSON.stringify(again.findings) === JSON.stringify(run.findings);
+    if (same) return;
+    throw new InvariantError(
+      `${this.program.name} is not deterministic: ${this.schedule(rig)} ended in ${run.ending} ` +
+        `after ${String(run.steps)} steps, and again in ${again.ending} after ${String(again.steps)}`,
+    );
   }
 }

@@ -9,7 +9,7 @@ import type { Profile } from '../engine/profile/profile.js';
 import { InvariantError, KernelBug } from '../engine/sched/errors.js';
 import { type Actor, type Chooser, type Ending, LabDriver } from '../engine/sched/lab-driver.js';
 import type { StateHash } from '../engine/sched/state-hash.js';
-import type { Program } from './program.js';
+import { PowerCut, type Program } from './program.js';
 
 /** What one run came to. */
 export interface RunResult {
@@ -28,6 +28,8 @@ export class Rig {
   private readonly live: Int32Array;
   private readonly actors: readonly Actor[];
   private findings: Finding[] = [];
+  /** Called after each run, before it is returned. */
+  afterRun: () => void = () => undefined;
 
   /**
    * @param hash see LabDriver; findings become part of it
@@ -39,6 +41,7 @@ export class Rig {
     chooser: Chooser,
     hash: StateHash | null,
   ) {
+    this.driver = new LabDriver(chooser, hash);
     const m = createMachine(program.geometry, profile, [], true);
     this.machine = m;
     m.onFinding = (finding) => {
@@ -59,7 +62,6 @@ export class Rig {
     });
     this.live = new Int32Array(m.shared.state);
     this.initial = new Int32Array(this.live);
-    this.driver = new LabDriver(chooser, hash);
   }
 
   /** Runs the program once from its initial state. */
@@ -67,6 +69,7 @@ export class Rig {
     this.live.set(this.initial);
     this.findings = [];
     const ending = this.driver.run(this.actors);
+    this.afterRun();
     this.judge(ending);
     return { ending, findings: this.findings, steps: this.driver.steps };
   }
@@ -92,8 +95,18 @@ export class Rig {
   }
 
   private judgeThrown(thrown: unknown, actor: string): void {
-    if (thrown instanceof KernelBug) this.add('bug', actor, thrown.message);
-    else throw thrown;
+    if (thrown instanceof KernelBug) {
+      this.findings.push({
+        kind: 'bug',
+        hazard: thrown.hazard ?? this.program.name,
+        task: actor,
+        message: thrown.message,
+      });
+    } else if (thrown instanceof PowerCut) {
+      for (const finding of this.program.verifyAfterCut?.(this.machine) ?? []) {
+        this.findings.push(finding);
+      }
+    } else throw thrown;
   }
 
   private add(kind: FindingKind, task: string, message: string): void {

@@ -13,7 +13,7 @@ function main(data: ThreadData): void {
   const { machine, rounds } = data;
   joinDoorbells(data.bells);
   const m = new Machine(machine);
-  const program = hazardByName(data.hazard, machine.geometry.pageBytes);
+  const program = hazardByName(data.hazard).program(machine.profile, machine.geometry.pageBytes);
   program.attach(m);
   const actor = program.actors[data.actor];
   // Not newTask(): each round winds the machine's state back, its count of tasks too.

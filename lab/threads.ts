@@ -33,7 +33,7 @@ export async function runInThreads(
   profile: Profile,
   rounds: number,
 ): Promise<ThreadsResult> {
-  const program = hazardByName(hazard, PAGE_BYTES);
+  const program = hazardByName(hazard).program(profile, PAGE_BYTES);
   const { geometry } = program;
   const frames = new SharedArrayBuffer(geometry.pages * PAGE_BYTES);
   const m = createMachine(geometry, profile, [frames], true);

@@ -49,7 +49,16 @@ export class ShortPins {
     let held = 0;
     try {
       const vpn = job.vpns[spot.file.number] + spot.page;
-      held = yield* holdPages(task, m, job.mm, vpn, slots.length, FOLL.write, this.pages);
+      held = yield* holdPages(
+        task,
+        m,
+        job.mm,
+        vpn,
+        slots.length,
+        FOLL.write,
+        job.m.profile.directIoReference,
+        this.pages,
+      );
     } catch (error) {
       tolerate(job, error, spot, cuts[0]);
     }
@@ -90,7 +99,14 @@ export class ShortPins {
   private *unpin(one: Outstanding): Op<void> {
     const { job } = this;
     const { tables, plan } = job;
-    yield* dropPages(job.task, job.m, one.pfns, one.pfns.length, true);
+    yield* dropPages(
+      job.task,
+      job.m,
+      one.pfns,
+      one.pfns.length,
+      job.m.profile.directIoReference,
+      true,
+    );
     // The direct I/O is answered now, not when the device was done: before, nobody knew of it.
     for (let i = 0; i < one.slots.length; i++) {
       const slot = one.slots[i];

@@ -66,7 +66,7 @@ function* completeRead(
     allDirty = (load(m.state.flags, pfns[i]) & PG.dirty) !== 0;
   }
   for (let i = 0; stored && !allDirty && i < count; i++) yield* dirtyPinned(task, m, pfns[i]);
-  yield* dropPages(task, m, pfns, count, false);
+  yield* dropPages(task, m, pfns, count, m.profile.directIoReference, false);
 }
 
 /**
@@ -91,7 +91,7 @@ export function* directWriteFrom(
     try {
       yield* transfer(done, scratch, held);
     } finally {
-      yield* dropPages(task, m, scratch, held, false);
+      yield* dropPages(task, m, scratch, held, m.profile.directIoReference, false);
     }
     done += held;
     if (held < want) return done;
@@ -111,7 +111,7 @@ function* holdBatch(
   done: number,
 ): Op<number> {
   try {
-    return yield* holdPages(task, m, mm, vpn, count, flags, pfns);
+    return yield* holdPages(task, m, mm, vpn, count, flags, m.profile.directIoReference, pfns);
   } catch (error) {
     if (done > 0 && error instanceof Errno) return 0;
     throw error;

@@ -1,10 +1,18 @@
-// How a device gets hold of user pages and lets go of them: by pins, or (before 5.6) by plain
-// references, as the rules in force say.
+// How a device gets hold of user pages and lets go of them: by pins, or in older kernels by plain
+// references, as the rules in force say for its kind of access.
 
 import type { Machine } from '../machine.js';
 import { PIN_BIAS } from '../mm/folio.js';
 import { dirtyPinned, FOLL, pinUserPagesFast, unpinUserPages } from '../mm/gup.js';
 import type { Op, Task } from '../sched/op.js';
+
+/** How a kind of access refers to pages. */
+export type Reference = 'get' | 'pin';
+
+/** What RDMA and process_vm_writev use. A device that pins nothing (ODP) is another one: odp.ts. */
+export function dmaReference(m: Machine): Reference {
+  return m.profile.dmaReference === 'get' ? 'get' : 'pin';
+}
 
 /** Holds pages for a transfer (iov_iter_extract_pages). @returns pages held. @throws as pinUserPagesFast() */
 export function* holdPages(
@@ -14,9 +22,10 @@ export function* holdPages(
   vpn: number,
   count: number,
   flags: number,
+  reference: Reference,
   pfns: Int32Array,
 ): Op<number> {
-  const foll = m.profile.dmaReference === 'pin' ? flags | FOLL.pin : flags;
+  const foll = reference === 'pin' ? flags | FOLL.pin : flags;
   return yield* pinUserPagesFast(task, m, mm, vpn, count, foll, pfns);
 }
 
@@ -29,9 +38,10 @@ export function* dropPages(
   m: Machine,
   pfns: Int32Array,
   count: number,
+  reference: Reference,
   dirty: boolean,
 ): Op<void> {
-  if (m.profile.dmaReference === 'pin') {
+  if (reference === 'pin') {
     yield* unpinUserPages(task, m, pfns, count, PIN_BIAS, dirty);
     return;
   }

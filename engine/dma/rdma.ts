@@ -8,7 +8,7 @@ import { Errno } from '../sched/errors.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { deviceLoad, deviceStore } from './device.js';
-import { dropPages, holdPages } from './hold.js';
+import { dmaReference, dropPages, holdPages } from './hold.js';
 import { LOCKED_PERCENT, REGISTRATION_PAGES_MAX } from './limits.js';
 
 /** Pages that a device may use until they are deregistered. Structured-clonable: any thread may be the device. */
@@ -55,7 +55,7 @@ export function* rdmaRegister(
   const flags = FOLL.longterm | (writable ? FOLL.write : 0);
   let held = 0;
   try {
-    held = yield* holdPages(task, m, mm, vpn, pages, flags, pfns);
+    held = yield* holdPages(task, m, mm, vpn, pages, flags, dmaReference(m), pfns);
     if (held < pages) {
       throw new Errno(
         'EFAULT',
@@ -63,7 +63,7 @@ export function* rdmaRegister(
       );
     }
   } catch (error) {
-    yield* dropPages(task, m, pfns, held, false);
+    yield* dropPages(task, m, pfns, held, dmaReference(m), false);
     yield* unchargeLocked(m, mm, pages);
     throw error;
   }
@@ -108,7 +108,7 @@ export function* rdmaDeregister(task: Task, m: Machine, registration: Registrati
   const { mm, pages, pfns, state, writable } = registration;
   if (lab?.point()) yield STEP;
   if (exchange(state, 0, REGISTRATION.gone) !== REGISTRATION.live) throw gone();
-  yield* dropPages(task, m, pfns, pages, writable);
+  yield* dropPages(task, m, pfns, pages, dmaReference(m), writable);
   yield* unchargeLocked(m, mm, pages);
 }
 

@@ -6,7 +6,7 @@ import { FOLL, pinUserPagesRemote } from '../mm/gup.js';
 import { Errno } from '../sched/errors.js';
 import type { Op, Task } from '../sched/op.js';
 import { deviceStore } from './device.js';
-import { dropPages } from './hold.js';
+import { dmaReference, dropPages } from './hold.js';
 import { REMOTE_PAGES_MAX } from './limits.js';
 
 /**
@@ -24,7 +24,7 @@ export function* processVmWritev(
   scratch: Int32Array,
 ): Op<number> {
   const { pageBytes } = m.geometry;
-  const reference = m.profile.dmaReference === 'pin' ? FOLL.pin | FOLL.write : FOLL.write;
+  const reference = dmaReference(m) === 'pin' ? FOLL.pin | FOLL.write : FOLL.write;
   for (let done = 0; done < data.byteLength; ) {
     const vpn = Math.floor((address + done) / pageBytes);
     const within = (address + done) % pageBytes;
@@ -43,7 +43,7 @@ export function* processVmWritev(
     }
     const length = Math.min(left, held * pageBytes - within);
     yield* deviceStore(m, scratch, held, within, data.subarray(done, done + length));
-    yield* dropPages(task, m, scratch, held, true);
+    yield* dropPages(task, m, scratch, held, dmaReference(m), true);
     done += length;
     if (held < pages) return done;
   }

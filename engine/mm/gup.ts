@@ -25,6 +25,7 @@ const REMEDY = {
   allow: '',
   refuse: 'register a read-only or an anonymous buffer',
   lease: 'take a layout lease of the file first, or register an anonymous buffer',
+  'private-copy': '',
 } as const;
 
 const LONGTERM_WRITE = FOLL.longterm | FOLL.write;

@@ -4,7 +4,7 @@
 import type { Machine } from '../machine.js';
 import { loadLong } from '../memory/long.js';
 import { add, and, load, or, peek, read } from '../memory/word.js';
-import type { PinnedRule } from '../profile/profile.js';
+import type { PinnedAction } from '../profile/profile.js';
 import { KernelBug } from '../sched/errors.js';
 import { type Op, sleepOn, type Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -68,8 +68,7 @@ function* prepareLocked(
   mode: SyncMode,
   ready: ReadyFolio,
 ): Op<boolean> {
-  const rule =
-    mode === 'all' ? m.profile.pinnedWriteback.syncAll : m.profile.pinnedWriteback.syncNone;
+  const action = mode === 'all' ? m.profile.pinnedSyncAll : m.profile.pinnedSyncNone;
   const { mapping, flags } = m.state;
   // Steps 2 and 3: still this file's, dirty, and not under writeback (SYNC_ALL waits for that).
   if (lab?.point()) yield STEP;
@@ -85,24 +84,24 @@ function* prepareLocked(
   if ((value & PG.private) === 0 && !(yield* withoutBuffers(task, m, inode, pfn))) return false;
 
   let pinned = false;
-  if (m.profile.pinnedTest === 'before-mkclean' && rule.action !== 'proceed') {
+  if (m.profile.pinnedTest === 'before-mkclean' && action !== 'proceed') {
     if (lab?.point()) yield STEP;
     pinned = maybePinned(m, pfn);
   }
   if (!(yield* clearDirtyForIo(task, m, inode, pfn))) return false;
-  if (m.profile.pinnedTest === 'after-mkclean' && rule.action !== 'proceed') {
+  if (m.profile.pinnedTest === 'after-mkclean' && action !== 'proceed') {
     if (lab?.point()) yield STEP;
     pinned = maybePinned(m, pfn);
   }
 
   ready.frame = pfn;
   ready.pinned = pinned;
-  if (pinned && !(yield* applyRule(task, m, pfn, mode, rule, ready))) return false;
+  if (pinned && !(yield* applyAction(task, m, pfn, mode, action, ready))) return false;
   // Step 6: only now is i_size looked at, and what lies past it zeroed in what is written.
   if (lab?.point()) yield STEP;
   const within = loadLong(m.state.iSize, inode) - read(m.state.index, pfn) * m.geometry.pageBytes;
   if (within > 0 && within < m.geometry.pageBytes) yield* zeroTail(m, ready.frame, within);
-  if (pinned && rule.staysDirty) yield* markDirty(task, m, pfn);
+  if (pinned && m.profile.pinnedStaysDirty) yield* markDirty(task, m, pfn);
   yield* startWriteback(task, m, inode, pfn);
   return true;
 }
@@ -144,15 +143,15 @@ function* clearDirtyForIo(task: Task, m: Machine, inode: number, pfn: number): O
 }
 
 /** The rule in force for a pinned folio. False: not now; it is dirty again. */
-function* applyRule(
+function* applyAction(
   task: Task,
   m: Machine,
   pfn: number,
   mode: SyncMode,
-  rule: PinnedRule,
+  action: PinnedAction,
   ready: ReadyFolio,
 ): Op<boolean> {
-  switch (rule.action) {
+  switch (action) {
     case 'proceed':
       return true;
     case 'skip':

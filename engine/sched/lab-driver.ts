@@ -14,6 +14,9 @@ export const ACTORS_MAX = 8;
 /** Decisions that a run may take before it is stopped as a livelock. */
 export const DECISIONS_MAX = 20_000;
 
+/** Steps that a run may take before it is stopped as a livelock. */
+export const STEPS_MAX = 200_000;
+
 /** One thread of control of a program: its name, and the operation that it runs. */
 export interface Actor {
   readonly name: string;
@@ -31,11 +34,30 @@ export interface Chooser {
   choose(runnable: number, current: number): number;
 }
 
-/** Sees every access in checking mode (lab/checker.ts). */
+/** Kinds of access to shared state, as a Watcher is told of them. */
+export const ACCESS = {
+  /** Atomic: no lock covers the word. */
+  load: 0,
+  store: 1,
+  /** Read-modify-write; a failed compare-and-swap too, with `after` equal to `before`. */
+  update: 2,
+  /** Plain: a lock covers the word. */
+  read: 3,
+  write: 4,
+} as const;
+export type Access = (typeof ACCESS)[keyof typeof ACCESS];
+
+/** Sees everything that a run does: for the checking mode, reductions and diagrams. */
 export interface Watcher {
+  /** The actor is at a step boundary: what follows is its next step, perhaps after others ran. */
   step(actor: number): void;
-  atomic(actor: number, address: number, isWrite: boolean): void;
-  plain(actor: number, address: number, isWrite: boolean): void;
+  access(actor: number, kind: Access, address: number, before: number, after: number): void;
+  /** The actor sleeps, or spins, until the word is changed and it is woken. */
+  sleep(actor: number, address: number, isSpin: boolean): void;
+  /** The actor wakes everybody who sleeps on the word. */
+  wake(actor: number, address: number): void;
+  /** An operation has ended. */
+  end(actor: number): void;
 }
 
 /** How a run ended. */
@@ -67,6 +89,9 @@ export class LabDriver implements LabHooks {
   private current = -1;
   private next = -1;
   private givenUp = false;
+  private isLivelock = false;
+  /** Who was chosen at each decision of this run. */
+  private readonly log = new Uint8Array(DECISIONS_MAX);
 
   /**
    * @param chooser picks at each decision
@@ -86,6 +111,11 @@ export class LabDriver implements LabHooks {
     } finally {
       setLab(null);
     }
+  }
+
+  /** Who was chosen at each decision of the run that has ended: its schedule. */
+  choices(): number[] {
+    return [...this.log.subarray(0, this.decisions)];
   }
 
   /** Names of actors that are asleep or spin, and on what: for the report of a deadlock. */
@@ -112,6 +142,7 @@ export class LabDriver implements LabHooks {
     this.decisions = 0;
     this.current = -1;
     this.givenUp = false;
+    this.isLivelock = false;
     this.thrown = null;
     this.thrownBy = -1;
     if (this.hash !== null) this.hash.reset(actors.length);
@@ -133,7 +164,7 @@ export class LabDriver implements LabHooks {
   }
 
   private ending(): Ending {
-    if (this.givenUp) return this.decisions >= DECISIONS_MAX ? 'livelock' : 'abandoned';
+    if (this.givenUp) return this.isLivelock ? 'livelock' : 'abandoned';
     for (let i = 0; i < this.actors.length; i++) if (this.status[i] !== DONE) return 'deadlock';
     return 'done';
   }
@@ -145,6 +176,7 @@ export class LabDriver implements LabHooks {
       if (result.done === true) {
         this.status[i] = DONE;
         this.ready &= ~(1 << i);
+        if (this.watcher !== null) this.watcher.end(i);
       } else {
         this.settle(i, result.value);
       }
@@ -164,6 +196,7 @@ export class LabDriver implements LabHooks {
     this.ready &= ~(1 << i);
     if (pause.spin) this.spinning |= 1 << i;
     if (this.hash !== null) this.hash.setBlocked(i, true);
+    if (this.watcher !== null) this.watcher.sleep(i, sleepAddress(pause), pause.spin);
   }
 
   private runnable(): number {
@@ -190,12 +223,14 @@ export class LabDriver implements LabHooks {
   private pick(runnable: number): number {
     if (runnable === 0 || this.givenUp) return -1;
     if ((runnable & (runnable - 1)) === 0) return 31 - Math.clz32(runnable);
-    if (++this.decisions > DECISIONS_MAX) {
+    if (this.decisions >= DECISIONS_MAX) {
+      this.isLivelock = true;
       this.givenUp = true;
       return -1;
     }
     const chosen = this.chooser.choose(runnable, this.current);
     if (chosen < 0) this.givenUp = true;
+    else this.log[this.decisions++] = chosen;
     return chosen;
   }
 
@@ -203,7 +238,10 @@ export class LabDriver implements LabHooks {
 
   point(): boolean {
     const { current } = this;
-    this.steps++;
+    if (++this.steps > STEPS_MAX) {
+      this.isLivelock = true;
+      this.givenUp = true;
+    }
     if (this.hash !== null) this.hash.point(current);
     if (this.watcher !== null) this.watcher.step(current);
     const chosen = this.pick(this.runnable());
@@ -214,12 +252,12 @@ export class LabDriver implements LabHooks {
 
   onLoad(words: Int32Array, index: number, value: number): void {
     if (this.hash !== null) this.hash.read(this.current, value);
-    if (this.watcher !== null) this.watcher.atomic(this.current, addressOf(words, index), false);
+    if (this.watcher !== null) this.watch(ACCESS.load, words, index, value, value);
   }
 
   onStore(words: Int32Array, index: number, before: number, after: number): void {
     if (this.hash !== null) this.hash.write(addressOf(words, index), before, after);
-    if (this.watcher !== null) this.watcher.atomic(this.current, addressOf(words, index), true);
+    if (this.watcher !== null) this.watch(ACCESS.store, words, index, before, after);
   }
 
   onUpdate(words: Int32Array, index: number, before: number, after: number): void {
@@ -227,21 +265,32 @@ export class LabDriver implements LabHooks {
       this.hash.read(this.current, before);
       this.hash.write(addressOf(words, index), before, after);
     }
-    if (this.watcher !== null) this.watcher.atomic(this.current, addressOf(words, index), true);
+    if (this.watcher !== null) this.watch(ACCESS.update, words, index, before, after);
   }
 
   onRead(words: Int32Array, index: number, value: number): void {
     if (this.hash !== null) this.hash.read(this.current, value);
-    if (this.watcher !== null) this.watcher.plain(this.current, addressOf(words, index), false);
+    if (this.watcher !== null) this.watch(ACCESS.read, words, index, value, value);
   }
 
   onWrite(words: Int32Array, index: number, before: number, after: number): void {
     if (this.hash !== null) this.hash.write(addressOf(words, index), before, after);
-    if (this.watcher !== null) this.watcher.plain(this.current, addressOf(words, index), true);
+    if (this.watcher !== null) this.watch(ACCESS.write, words, index, before, after);
+  }
+
+  private watch(
+    kind: Access,
+    words: Int32Array,
+    index: number,
+    before: number,
+    after: number,
+  ): void {
+    this.watcher?.access(this.current, kind, addressOf(words, index), before, after);
   }
 
   onWake(words: Int32Array, index: number): void {
     const address = addressOf(words, index);
+    if (this.watcher !== null) this.watcher.wake(this.current, address);
     for (let i = 0; i < this.actors.length; i++) {
       if (this.status[i] === ASLEEP && sleepAddress(this.actors[i].task.sleep) === address) {
         this.wakeUp(i);

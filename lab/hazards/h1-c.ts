@@ -11,28 +11,41 @@ import { createMm, mmap, pinBalance, VM } from '../../engine/mm/vma.js';
 import { type Op, sleepOn, type Task } from '../../engine/sched/op.js';
 import { lab, STEP } from '../../engine/sched/step.js';
 import { wake } from '../../engine/sched/wait.js';
+import { PageStore, pageStoreWords } from '../../engine/tinyfs/page-store.js';
+import { type Hazard, LAB_PAGE_BYTES } from '../hazard.js';
 import type { Program } from '../program.js';
-import { ToyStore, toyStoreWords } from '../toy-store.js';
 
 const FILE = 0;
 const MM = 0;
 const VPN = 0;
 
 /**
- * Source: kernel.md H1-c (the 2019 put_user_page cover letter). A direct I/O read into a mapped
- * page pins it, and the device fills it; the flusher cleans and writes the same page. Without a
- * rule on pinned pages the payload on the disk need not be what the checksum was taken of.
- *
- * @param pageBytes 8 in the lab (two words: the least that can tear); 4096 in real threads
+ * A direct I/O read into a mapped page pins it, and the device fills it; the flusher cleans and
+ * writes the same page.
  */
-export function h1c(pageBytes = 8): Program {
-  const store1 = toyStoreWords(1, pageBytes);
+export const H1C: Hazard = {
+  id: 'H1-c',
+  title: 'a short pin slips in before mkclean; the device writes during writeback',
+  source: 'kernel.md H1-c; the put_user_page cover letter of 2019',
+  story:
+    'A program reads a file with O_DIRECT into a page that it has mapped from another file. For ' +
+    'that the kernel pins the page, and the device fills it. Meanwhile the flusher writes the same ' +
+    'page: it write-protects the mappings, so that every later store of a CPU would fault first, ' +
+    'takes a checksum, and sends the page to the disk. But the device does not store through a ' +
+    'mapping. What reaches the disk need not be what the checksum was taken of: a read reports an ' +
+    'error, RAID parity is wrong, a decrypted block is garbage.',
+  mayGoWrong: ['torn-write'],
+  program: (_profile, pageBytes) => h1c(pageBytes),
+};
+
+/** @param pageBytes LAB_PAGE_BYTES in the lab; 4096 in real threads */
+export function h1c(pageBytes = LAB_PAGE_BYTES): Program {
+  const store1 = pageStoreWords(1, pageBytes);
   // The mailbox between the pin and its device: pfn to fill, then whether it is done.
   const submitted = store1;
   const done = store1 + 1;
   return {
     name: 'H1-c',
-    title: 'a short pin slips in before mkclean; the device writes during writeback',
     geometry: {
       pageBytes,
       pages: 4,
@@ -46,7 +59,7 @@ export function h1c(pageBytes = 8): Program {
       extraWords: store1 + 2,
     },
     attach: (m) => {
-      m.fs = new ToyStore(m, FILE, 1, (task, index) => {
+      m.fs = new PageStore(m, FILE, 1, (task, index) => {
         m.report({
           kind: 'torn-write',
           hazard: 'H1-c',
@@ -95,7 +108,7 @@ function* flusher(task: Task, m: Machine): Op<void> {
 function* directIo(task: Task, m: Machine, submitted: number, done: number): Op<void> {
   const { extra } = m.state;
   const pfns = new Int32Array(1);
-  const isPin = m.profile.dmaReference === 'pin';
+  const isPin = m.profile.directIoReference === 'pin';
   yield* pinUserPagesFast(task, m, MM, VPN, 1, FOLL.write | (isPin ? FOLL.pin : 0), pfns);
   if (lab?.point()) yield STEP;
   store(extra, submitted, pfns[0]);

@@ -1,27 +1,22 @@
-// The hazards by name.
+// The hazards by name, in the order of kernel.md section 1.
 
 import { Errno } from '../../engine/sched/errors.js';
-import type { Program } from '../program.js';
-import { h1c } from './h1-c.js';
+import type { Hazard } from '../hazard.js';
+import { H1C } from './h1-c.js';
 
-const HAZARDS: Readonly<Record<string, (pageBytes: number) => Program>> = { 'H1-c': h1c };
-
-/** Page size of the lab: two words, the least that can tear. */
-export const LAB_PAGE_BYTES = 8;
+/** All hazards. */
+export const HAZARDS: readonly Hazard[] = [H1C];
 
 /** Names of all hazards. */
 export function hazardNames(): string[] {
-  return Object.keys(HAZARDS);
+  return HAZARDS.map((hazard) => hazard.id);
 }
 
-/**
- * The hazard of that name.
- * @param pageBytes LAB_PAGE_BYTES in the lab, 4096 in real threads
- * @throws Errno EINVAL that lists the names
- */
-export function hazardByName(name: string, pageBytes: number): Program {
-  if (!Object.hasOwn(HAZARDS, name)) {
+/** The hazard of that name. @throws Errno EINVAL that lists the names */
+export function hazardByName(name: string): Hazard {
+  const hazard = HAZARDS.find((h) => h.id === name);
+  if (hazard === undefined) {
     throw new Errno('EINVAL', `no hazard "${name}"; there are: ${hazardNames().join(', ')}`);
   }
-  return HAZARDS[name](pageBytes);
+  return hazard;
 }

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { expectationsOf, expectedProfiles } from '../../clients/stress/expectations.js';
+import { expectationsOf, stressProfiles } from '../../clients/stress/expectations.js';
 import {
   formatReport,
   runStress,
@@ -144,11 +144,11 @@ test.serial('a backing file that is too small, locked or no file is refused', as
   }
 });
 
-test('each shipped profile has its table, and each line of it a source', (t) => {
-  t.deepEqual(expectedProfiles().sort(), profileNames().sort());
+test('each table is of a shipped profile, and each line of it has a source', (t) => {
+  t.true(stressProfiles().every((name) => profileNames().includes(name)));
   t.deepEqual(expectationsOf('best-known'), []);
   t.deepEqual(expectationsOf('no such profile'), []);
-  for (const profile of profileNames()) {
+  for (const profile of stressProfiles()) {
     for (const line of expectationsOf(profile)) t.regex(line.source, /kernel\.md/);
   }
 });

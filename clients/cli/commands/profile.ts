@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import type { Profile } from '../../../engine/profile/profile.js';
 import { profileByName, profileNames } from '../../../engine/profile/profiles.js';
+import { answerInWords, RULES, ruleNames } from '../../../engine/profile/rules.js';
 import { makeCommand, makeGroup, optionsOf } from '../frame/command.js';
 import { usageError } from '../frame/errors.js';
 import { formatTable, print, printJson } from '../frame/output.js';
@@ -60,35 +61,15 @@ function showCommand(): Command {
     const { json } = optionsOf(command, {});
     const profile = requireProfile(name);
     if (json) {
-      printJson({ profile: { ...profile, pinnedWriteback: writebackOf(profile) } });
+      printJson({ profile: { ...profile } });
       return;
     }
     print(`${profile.name}\n${profile.description}\n`);
-    print(formatTable(['QUESTION', 'ANSWER'], answersOf(profile)));
+    print(formatTable(['RULE', 'QUESTION', 'ANSWER'], answersOf(profile)));
   });
 }
 
-function writebackOf(profile: Profile) {
-  const { syncNone, syncAll } = profile.pinnedWriteback;
-  return { syncNone: { ...syncNone }, syncAll: { ...syncAll } };
-}
-
+/** Each question with its answer in words. */
 function answersOf(profile: Profile): string[][] {
-  const { syncNone, syncAll } = profile.pinnedWriteback;
-  const rule = (r: typeof syncNone): string =>
-    `${r.action}, the page is ${r.staysDirty ? 'still dirty' : 'clean'} afterwards`;
-  const yes = (value: boolean): string => (value ? 'yes' : 'no');
-  return [
-    ['page_mkwrite returns with the page locked?', yes(profile.mkwriteReturnsLocked)],
-    ['background writeback of a pinned page', rule(syncNone)],
-    ['fsync of a pinned page', rule(syncAll)],
-    ['when writeback looks at the pins', profile.pinnedTest],
-    ['a dirty page without buffers', profile.dirtyWithoutBuffers],
-    ['reclaim takes buffers off pinned pages?', yes(profile.reclaimStripsPinned)],
-    ['reclaim writes dirty pages itself?', yes(profile.reclaimWritesPages)],
-    ['long-term writable pins of file pages', profile.longtermFilePin],
-    ['direct I/O refers to its buffers by', profile.dmaReference],
-    ['unpin of a clean page asks page_mkwrite?', yes(profile.unpinDirtiesThroughMkwrite)],
-    ['copy-on-write of a pinned page', profile.pinnedPageReplacement],
-  ];
+  return ruleNames().map((name) => [name, RULES[name].question, answerInWords(profile, name)]);
 }

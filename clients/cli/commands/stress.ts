@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
-import { profileNames } from '../../../engine/profile/profiles.js';
+import { stressProfiles } from '../../stress/expectations.js';
 import {
   formatReport,
   runStress,
@@ -44,7 +44,7 @@ export function stressCommand(): Command {
   )
     .addOption(
       new Option('--profile <name>', 'rules in force')
-        .choices(profileNames())
+        .choices(stressProfiles())
         .default('best-known'),
     )
     .option('--cpus <n>', `worker threads that are CPUs, 1 to ${CPUS_MAX}`, integer(1, CPUS_MAX), 2)

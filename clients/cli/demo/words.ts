@@ -1,7 +1,7 @@
 // What the demo says, in plain words, around what was measured.
 
 import type { Exploration } from '../../../lab/explore.js';
-import { parseSchedule } from '../../../lab/schedule.js';
+import { parseSchedule } from '../../../lab/search/schedule.js';
 import type { StressReport } from '../../stress/index.js';
 import { formatTable } from '../frame/output.js';
 import { humanSize } from '../frame/values.js';

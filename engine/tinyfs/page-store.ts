@@ -5,27 +5,28 @@
 //
 // All of it is covered by the folio's writeback, which one task at a time has.
 
-import type { Machine } from '../engine/machine.js';
-import { load, read, write } from '../engine/memory/word.js';
-import type { FileSystem, SyncMode } from '../engine/mm/address-space.js';
-import { putFolio } from '../engine/mm/alloc.js';
-import { checksumWords, copyWords } from '../engine/mm/content.js';
-import { endWriteback } from '../engine/mm/dirty.js';
-import { findFolio } from '../engine/mm/filemap.js';
-import { unlockFolio } from '../engine/mm/folio.js';
-import { attachBuffers, prepareWriteback, type ReadyFolio } from '../engine/mm/writeback.js';
-import type { Op, Task } from '../engine/sched/op.js';
-import { lab, STEP } from '../engine/sched/step.js';
+import type { Machine } from '../machine.js';
+import { load, read, write } from '../memory/word.js';
+import type { SyncMode } from '../mm/address-space.js';
+import { putFolio } from '../mm/alloc.js';
+import { checksumWords, copyWords } from '../mm/content.js';
+import { endWriteback } from '../mm/dirty.js';
+import { findFolio } from '../mm/filemap.js';
+import { unlockFolio } from '../mm/folio.js';
+import { attachBuffers, prepareWriteback, type ReadyFolio } from '../mm/writeback.js';
+import type { Op, Task } from '../sched/op.js';
+import { lab, STEP } from '../sched/step.js';
+import { BareFs } from './bare.js';
 
 const HEADER = 1;
 
 /** Words of `extra` that a file of `pages` pages takes. */
-export function toyStoreWords(pages: number, pageBytes: number): number {
+export function pageStoreWords(pages: number, pageBytes: number): number {
   return pages * (HEADER + (pageBytes >>> 2));
 }
 
-export class ToyStore implements FileSystem {
-  readonly stableWrites = true;
+export class PageStore extends BareFs {
+  override readonly stableWrites = true;
 
   /**
    * @param inode the slot of the file
@@ -37,14 +38,8 @@ export class ToyStore implements FileSystem {
     private readonly inode: number,
     private readonly pages: number,
     private readonly onTorn: (task: Task, index: number) => void,
-  ) {}
-
-  needsBeforeMkwrite(): boolean {
-    return false;
-  }
-
-  *beforeMkwrite(): Op<void> {
-    // No inline data here.
+  ) {
+    super();
   }
 
   *readFolio(_task: Task, _inode: number, index: number, pfn: number): Op<void> {
@@ -61,30 +56,6 @@ export class ToyStore implements FileSystem {
 
   *prepareWrite(_task: Task, _inode: number, _index: number, pfn: number): Op<void> {
     yield* attachBuffers(this.m, pfn);
-  }
-
-  *dirtyPages(): Op<void> {
-    // The only file is always looked at.
-  }
-
-  *grabInode(): Op<boolean> {
-    return true;
-  }
-
-  *putInode(): Op<void> {
-    // The only file always stays.
-  }
-
-  *background(): Op<void> {
-    // No metadata.
-  }
-
-  *releaseFolio(): Op<boolean> {
-    return false;
-  }
-
-  *invalidateFolio(): Op<void> {
-    // Blocks are never freed.
   }
 
   *writepages(task: Task, inode: number, mode: SyncMode, from: number, to: number): Op<number> {

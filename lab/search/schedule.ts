@@ -9,8 +9,8 @@
 // A decision is a step at which two or more actors could run. After the last one listed, whoever
 // ran goes on as long as it can, then the lowest actor.
 
-import { Errno } from '../engine/sched/errors.js';
-import { ACTORS_MAX, DECISIONS_MAX } from '../engine/sched/lab-driver.js';
+import { Errno } from '../../engine/sched/errors.js';
+import { ACTORS_MAX, DECISIONS_MAX } from '../../engine/sched/lab-driver.js';
 
 const VERSION = 'pf1';
 
