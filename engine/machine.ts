@@ -49,7 +49,9 @@ export class Machine {
   readonly iLock: Locks;
   readonly folioClass: number = lockClass('folio');
   /** Somebody may sleep until pins are gone, so giving a pin back has to wake. */
-  readonly pinWaits: boolean;
+  pinWaits: boolean;
+  /** The first frame of persistent memory: it and all above are media (see useMedia()). */
+  mediaFirst: number;
 
   private mounted: FileSystem | null = null;
 
@@ -74,6 +76,7 @@ export class Machine {
       : null;
     const { pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement } = shared.profile;
     this.pinWaits = [pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement].includes('wait');
+    this.mediaFirst = shared.geometry.pages;
     this.zoneLock = this.globalLock('zone', GLOBAL.zoneLock);
     this.nodeLock = this.globalLock('node_pool', GLOBAL.nodeLock);
     this.vmaLock = this.globalLock('wb_list_lock', GLOBAL.vmaLock);
@@ -96,6 +99,15 @@ export class Machine {
 
   set fs(fs: FileSystem) {
     this.mounted = fs;
+  }
+
+  /**
+   * Frames from `first` on are persistent memory, as the pages of a ZONE_DEVICE are: the media of a
+   * file system itself, which the allocator never hands out. Once on each thread.
+   */
+  useMedia(first: number): void {
+    this.mediaFirst = first;
+    this.pinWaits = true;
   }
 
   /** A lock array of a class of this machine. */

@@ -72,6 +72,8 @@ function* gupFast(
   const first = pteIndex(m, mm, vpn);
   // The policy on long-term writable file pins needs the VMA: only anonymous pages go the fast way.
   const onlyAnon = (flags & LONGTERM_WRITE) === LONGTERM_WRITE;
+  // Frames of the media that the slow way has to look at more closely.
+  const slowFrom = isSlowForMedia(m, flags) ? m.mediaFirst : m.geometry.pages;
   if (vpn < 0 || vpn + count > m.geometry.mmPages) return 0; // what lies beyond is another address space's
   if (lab?.point()) yield STEP;
   const sequence = load(writeProtectSeq, mm);
@@ -82,6 +84,7 @@ function* gupFast(
     const entry = lab === null ? Atomics.load(pte, at) : yield* stepLoad(pte, at);
     if ((entry & need) !== need) break;
     const pfn = entry >>> PTE.pfnShift;
+    if (pfn >= slowFrom) break;
     const before =
       lab === null
         ? Atomics.add(refcount, pfn, reference)
@@ -112,6 +115,13 @@ function* gupFast(
   if (load(writeProtectSeq, mm) === sequence) return done;
   yield* unpinUserPages(task, m, out, done, reference, false);
   return 0;
+}
+
+/** Must pins of the media go the slow way: long-term ones for the policy, others to keep the inode (P18)? */
+function isSlowForMedia(m: Machine, flags: number): boolean {
+  return (
+    (flags & FOLL.longterm) !== 0 || ((flags & FOLL.pin) !== 0 && m.profile.pinKeeps === 'inode')
+  );
 }
 
 /**
@@ -150,6 +160,7 @@ function* gupSlow(
       if (!(yield* checkVma(m, mm, vpn + done, flags))) break;
       const pfn = yield* followPage(task, m, mm, vpn + done, flags);
       if (pfn !== 0) {
+        if (pfn >= m.mediaFirst) yield* keepInode(task, m, pfn, flags);
         out[done++] = pfn;
         continue;
       }
@@ -190,12 +201,52 @@ function* checkVma(m: Machine, mm: number, vpn: number, flags: number): Op<boole
       `page ${String(vpn)} is not mapped for ${isWrite ? 'writing' : 'reading'}`,
     );
   }
-  if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || (vmFlags & VM.shared) === 0) return true;
   const inode = read(s.vmaInode, vma) - 1;
+  if ((flags & FOLL.longterm) !== 0 && inode >= 0 && m.fs.dax?.isDax(inode) === true) {
+    yield* checkLongtermDax(m, inode, mm);
+  }
+  if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || (vmFlags & VM.shared) === 0) return true;
   if (inode < 0 || m.profile.longtermFilePin === 'allow') return true;
   if (m.profile.longtermFilePin === 'refuse') return false;
   if (lab?.point()) yield STEP;
   return hasLease(m, inode, mm);
+}
+
+/**
+ * The policy on long-term pins of DAX pages, which hold up truncate. Refused by VMA or (6.15) by
+ * folio comes to the same here, where only DAX files map the media.
+ * @throws Errno EOPNOTSUPP
+ */
+function* checkLongtermDax(m: Machine, inode: number, mm: number): Op<void> {
+  const { longtermDaxPin } = m.profile;
+  if (longtermDaxPin === 'allow') return;
+  if (longtermDaxPin === 'lease') {
+    if (lab?.point()) yield STEP;
+    if (hasLease(m, inode, mm)) return;
+  }
+  throw new Errno(
+    'EOPNOTSUPP',
+    `a long-term pin of a DAX file is refused by ${m.profile.name}: ` +
+      (longtermDaxPin === 'lease' ? 'take a layout lease of it first' : 'use a buffer elsewhere'),
+  );
+}
+
+/** P18: a pin of the media has a reference to its inode. mmap_lock is held, so the mapping still has one. */
+function* keepInode(task: Task, m: Machine, pfn: number, flags: number): Op<void> {
+  if (m.profile.pinKeeps !== 'inode' || (flags & FOLL.pin) === 0) return;
+  if (lab?.point()) yield STEP;
+  yield* m.fs.grabInode(task, load(m.state.mapping, pfn) - 1);
+}
+
+/** The inodes that pins of the media have kept (P18): they are told by the pages, while those are pinned. */
+function* keptInodes(m: Machine, pfns: Int32Array, count: number): Op<number[]> {
+  const inodes: number[] = [];
+  for (let i = 0; i < count; i++) {
+    if (pfns[i] < m.mediaFirst) continue;
+    if (lab?.point()) yield STEP;
+    inodes.push(load(m.state.mapping, pfns[i]) - 1);
+  }
+  return inodes;
 }
 
 /** The page that the PTE allows, with the reference, taken under the PTL; 0 if it takes a fault. */
@@ -237,6 +288,8 @@ export function* unpinUserPages(
 ): Op<void> {
   const { flags, refcount } = m.state;
   const { pinWaits } = m;
+  const keeps = m.profile.pinKeeps === 'inode' && reference === PIN_BIAS;
+  const kept = keeps ? yield* keptInodes(m, pfns, count) : null;
   for (let i = 0; i < count; i++) {
     const pfn = pfns[i];
     if (makeDirty) {
@@ -251,6 +304,7 @@ export function* unpinUserPages(
     if (pinWaits) wake(refcount, pfn);
   }
   if (reference === PIN_BIAS) countPins(m, 0, count);
+  if (kept !== null) for (const inode of kept) yield* m.fs.putInode(task, inode);
 }
 
 /** set_page_dirty_lock, or (best-known) the same through page_mkwrite so that nothing is missed. Never fails. */

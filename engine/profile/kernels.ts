@@ -49,6 +49,7 @@ const FIRST: Rules = {
   longtermDaxPin: 'allow',
   vmspliceDax: 'allow',
   daxTruncate: 'ignore',
+  daxBusyScan: 'after-unmap',
   daxIdleCount: 'one',
   daxEviction: 'ignore',
   pinKeeps: 'page',

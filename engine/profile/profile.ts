@@ -75,6 +75,8 @@ export interface Rules {
   readonly vmspliceDax: 'allow' | 'refuse';
   /** Do truncate and punch wait for busy DAX pages (4.18)? */
   readonly daxTruncate: 'ignore' | 'wait';
+  /** When the break of a layout looks at the references. Only `after-unmap` keeps a fast GUP from slipping in (H2-k). */
+  readonly daxBusyScan: 'after-unmap' | 'before-unmap';
   /** Reference count at which a DAX page is idle: 1, and mappings take none; or 0, and each takes one (6.15). */
   readonly daxIdleCount: 'one' | 'zero';
   /** What the eviction of a DAX inode does about busy pages; see rules.ts. */

@@ -166,6 +166,16 @@ export const RULES: { readonly [K in keyof Rules]: Rule<Rules[K]> } = {
       ['wait', 'wait until they are idle'],
     ],
   },
+  daxBusyScan: {
+    question: 'when does the wait for busy DAX pages look at their references?',
+    answers: [
+      [
+        'after-unmap',
+        'after their mappings are gone: a fast GUP is seen, or fails its second look',
+      ],
+      ['before-unmap', 'before: a fast GUP slips in between'],
+    ],
+  },
   daxIdleCount: {
     question: 'reference count of an idle DAX page',
     answers: [

@@ -3,9 +3,11 @@
 import { Errno } from '../../engine/sched/errors.js';
 import type { Hazard } from '../hazard.js';
 import { H1C } from './h1-c.js';
+import { H2A } from './h2-a.js';
+import { H2M } from './h2-m.js';
 
 /** All hazards. */
-export const HAZARDS: readonly Hazard[] = [H1C];
+export const HAZARDS: readonly Hazard[] = [H1C, H2A, H2M];
 
 /** Names of all hazards. */
 export function hazardNames(): string[] {
