@@ -50,6 +50,8 @@ export class Machine {
   readonly folioClass: number = lockClass('folio');
   /** Somebody may sleep until pins are gone, so giving a pin back has to wake. */
   pinWaits: boolean;
+  /** A pin of the media keeps the inode, or the file, behind it (P18). */
+  pinKeepsInode = false;
   /** The first frame of persistent memory: it and all above are media (see useMedia()). */
   mediaFirst: number;
 
@@ -108,6 +110,8 @@ export class Machine {
   useMedia(first: number): void {
     this.mediaFirst = first;
     this.pinWaits = true;
+    const { pinKeeps } = this.profile;
+    this.pinKeepsInode = pinKeeps === 'inode' || pinKeeps === 'file';
   }
 
   /** A lock array of a class of this machine. */

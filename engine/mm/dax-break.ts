@@ -122,25 +122,29 @@ export function* truncateEntries(
   fromIndex: number,
   toIndex: number,
 ): Op<void> {
-  const { refcount, ino } = m.state;
-  yield* deleteEntries(task, m, inode, fromIndex, toIndex, function* (pfn) {
-    const page = { ino: ino[inode], index: read(m.state.index, pfn), pfn };
-    if (m.profile.daxIdleCount === 'zero') {
-      warn('an entry is still there at truncate (truncate_folio_batch_exceptionals)');
-      return;
-    }
-    if (lab?.point()) yield STEP;
-    if (load(refcount, pfn) > 1) warn('truncated while busy (dax_disassociate_entry)');
+  const onDelete = m.profile.daxTruncateWarns
+    ? (pfn: number): Op<void> => warnOfDelete(task, m, inode, pfn)
+    : null;
+  yield* deleteEntries(task, m, inode, fromIndex, toIndex, onDelete);
+}
 
-    function warn(what: string): void {
-      m.report({
-        kind: 'warn',
-        hazard: null,
-        task: task.name,
-        message: `WARN: DAX page ${String(page.index)} of inode ${String(page.ino)}: ${what}`,
-        page,
-      });
-    }
+/** Before 6.15 dax_disassociate_entry warns of a busy page; since then truncate warns of any entry. */
+function* warnOfDelete(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
+  const isNew = m.profile.daxIdleCount === 'zero';
+  if (!isNew) {
+    if (lab?.point()) yield STEP;
+    if (load(m.state.refcount, pfn) <= 1) return;
+  }
+  const page = { ino: m.state.ino[inode], index: read(m.state.index, pfn), pfn };
+  const what = isNew
+    ? 'its entry is still there at truncate (truncate_folio_batch_exceptionals)'
+    : 'truncated while busy (dax_disassociate_entry)';
+  m.report({
+    kind: 'warn',
+    hazard: null,
+    task: task.name,
+    message: `WARN: DAX page ${String(page.index)} of inode ${String(page.ino)}: ${what}`,
+    page,
   });
 }
 

@@ -119,9 +119,7 @@ function* gupFast(
 
 /** Must pins of the media go the slow way: long-term ones for the policy, others to keep the inode (P18)? */
 function isSlowForMedia(m: Machine, flags: number): boolean {
-  return (
-    (flags & FOLL.longterm) !== 0 || ((flags & FOLL.pin) !== 0 && m.profile.pinKeeps === 'inode')
-  );
+  return (flags & FOLL.longterm) !== 0 || ((flags & FOLL.pin) !== 0 && m.pinKeepsInode);
 }
 
 /**
@@ -160,7 +158,7 @@ function* gupSlow(
       if (!(yield* checkVma(m, mm, vpn + done, flags))) break;
       const pfn = yield* followPage(task, m, mm, vpn + done, flags);
       if (pfn !== 0) {
-        if (pfn >= m.mediaFirst) yield* keepInode(task, m, pfn, flags);
+        if (pfn >= m.mediaFirst) yield* keepInode(task, m, mm, vpn + done, flags);
         out[done++] = pfn;
         continue;
       }
@@ -231,20 +229,23 @@ function* checkLongtermDax(m: Machine, inode: number, mm: number): Op<void> {
   );
 }
 
-/** P18: a pin of the media has a reference to its inode. mmap_lock is held, so the mapping still has one. */
-function* keepInode(task: Task, m: Machine, pfn: number, flags: number): Op<void> {
-  if (m.profile.pinKeeps !== 'inode' || (flags & FOLL.pin) === 0) return;
-  if (lab?.point()) yield STEP;
-  yield* m.fs.grabInode(task, load(m.state.mapping, pfn) - 1);
+/** P18: a pin of the media has a reference to its inode. mmap_lock is held, so that the mapping has one. */
+function* keepInode(task: Task, m: Machine, mm: number, vpn: number, flags: number): Op<void> {
+  if (!m.pinKeepsInode || (flags & FOLL.pin) === 0) return;
+  yield* m.fs.grabInode(task, read(m.state.vmaInode, findVma(m, mm, vpn)) - 1);
 }
 
-/** The inodes that pins of the media have kept (P18): they are told by the pages, while those are pinned. */
+/**
+ * The inodes that pins of the media have kept (P18): the pages tell them. A page that truncate took
+ * away under its pin (before 4.18) has forgotten its inode, and the reference is lost.
+ */
 function* keptInodes(m: Machine, pfns: Int32Array, count: number): Op<number[]> {
   const inodes: number[] = [];
   for (let i = 0; i < count; i++) {
     if (pfns[i] < m.mediaFirst) continue;
     if (lab?.point()) yield STEP;
-    inodes.push(load(m.state.mapping, pfns[i]) - 1);
+    const inode = load(m.state.mapping, pfns[i]) - 1;
+    if (inode >= 0) inodes.push(inode);
   }
   return inodes;
 }
@@ -288,8 +289,7 @@ export function* unpinUserPages(
 ): Op<void> {
   const { flags, refcount } = m.state;
   const { pinWaits } = m;
-  const keeps = m.profile.pinKeeps === 'inode' && reference === PIN_BIAS;
-  const kept = keeps ? yield* keptInodes(m, pfns, count) : null;
+  const kept = reference === PIN_BIAS && m.pinKeepsInode ? yield* keptInodes(m, pfns, count) : null;
   for (let i = 0; i < count; i++) {
     const pfn = pfns[i];
     if (makeDirty) {

@@ -2,14 +2,14 @@
 // with a map of who owns which block. What a device stores into a block whose owner is not the file
 // that was pinned is the storage use-after-free of the fsdax threads (H2-a, b, c, m).
 //
-//   extra:  active | lock of the maps | owner of block 0, 1, ... (ino, 0: free) | block of file 0, 1, ... (block + 1, 0: none)
+//   extra:  active | lock of the maps | users of the mount | free objects of kernel memory | owner of block 0, 1, ... (ino, 0: free) | block of file 0, 1, ... (block + 1, 0: none)
 //
 // Block b is the frame mediaFirst + b. Inode slot i is always the file with the number i + 1, so that
 // reading an inode in again is finding its slot.
 
 import type { Machine } from '../machine.js';
 import { storeLong } from '../memory/long.js';
-import { load, read, store, write } from '../memory/word.js';
+import { add, load, read, store, write } from '../memory/word.js';
 import type { DaxOperations, SyncMode } from '../mm/address-space.js';
 import { PAGE_INDEX_MAX } from '../mm/address-space.js';
 import { setMediaAside } from '../mm/alloc.js';
@@ -24,18 +24,19 @@ import { breakLease, endBreak } from '../mm/lease.js';
 import { unmapRange } from '../mm/truncate.js';
 import { Errno, InvariantError } from '../sched/errors.js';
 import {
+  downRead,
   downWrite,
   type Locks,
   mutexLock,
   mutexUnlock,
-  spinLock,
-  spinUnlock,
+  upRead,
   upWrite,
 } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { BareFs } from './bare.js';
 import { InodeLife, type InodeOperations } from './inode-life.js';
+import { kfree, kmalloc, reclaim } from './slab.js';
 
 /** How large the file system is. */
 export interface DaxGeometry {
@@ -43,6 +44,8 @@ export interface DaxGeometry {
   readonly blocks: number;
   /** Files: inode slots 0, 1, ... */
   readonly files: number;
+  /** Objects of kernel memory that are free at first: see slab.ts. */
+  readonly objects: number;
 }
 
 /** Words of `extra` that the file system takes, from word 0 on. */
@@ -50,14 +53,21 @@ export function daxStoreWords(g: DaxGeometry): number {
   return FIRST_OWNER + g.blocks + g.files;
 }
 
+/** i_mode of a directory. */
+export const DIRECTORY = 0o040000;
+
 const ACTIVE = 0;
 const LOCK = 1;
-const FIRST_OWNER = 2;
+const USERS = 2;
+const OBJECTS = 3;
+const FIRST_OWNER = 4;
 
 export class DaxStore extends BareFs implements InodeOperations {
   override readonly dax: DaxOperations;
   readonly inodes: InodeLife;
   private readonly lock: Locks;
+  /** i_rwsem of directories: a class of its own to lockdep. */
+  private readonly directories: Locks;
 
   /** On every thread of the machine. */
   constructor(
@@ -67,9 +77,10 @@ export class DaxStore extends BareFs implements InodeOperations {
     super();
     m.useMedia(m.geometry.pages - g.blocks);
     this.lock = m.locks('alloc_sem', m.state.extra.subarray(LOCK, LOCK + 1));
+    this.directories = m.locks('i_rwsem(dir)', m.state.iRwsem);
     this.inodes = new InodeLife(m, 0, g.files, ACTIVE, this);
     this.dax = {
-      isDax: (inode) => inode < g.files,
+      isDax: (inode) => !isDirectory(m, inode),
       frameOf: (task, inode) => this.frameOf(task, inode),
     };
   }
@@ -85,6 +96,7 @@ export class DaxStore extends BareFs implements InodeOperations {
     const { m, g } = this;
     setMediaAside(m, m.mediaFirst);
     m.state.extra[ACTIVE] = 1;
+    m.state.extra[OBJECTS] = g.objects;
     for (let inode = 0; inode < g.files; inode++) {
       m.state.ino[inode] = inode + 1;
       m.state.iNlink[inode] = 1;
@@ -123,9 +135,55 @@ export class DaxStore extends BareFs implements InodeOperations {
     }
   }
 
-  /** Ino of who owns a block, 0 if it is free. At rest. */
-  ownerOf(block: number): number {
-    return this.m.state.extra[FIRST_OWNER + block];
+  /**
+   * umount(2).
+   * @returns inodes that were still in use
+   * @throws Errno EBUSY if somebody has a file open, or pinned where pins keep the file
+   */
+  *unmount(task: Task): Op<number> {
+    if (lab?.point()) yield STEP;
+    if (load(this.m.state.extra, USERS) !== 0) throw new Errno('EBUSY', 'a file is in use');
+    return yield* this.inodes.unmount(task);
+  }
+
+  /**
+   * The pmem device is taken away, and its memory goes to the next user: no block has an owner any
+   * more. P16: who uses the memory is told first (here: it is unmapped), and pins are waited for.
+   */
+  *removeDevice(task: Task): Op<void> {
+    const { m, g } = this;
+    if (m.profile.deviceRemoval === 'notify') {
+      for (let inode = 0; inode < g.files; inode++) {
+        yield* breakLayout(task, m, inode, 0, PAGE_INDEX_MAX, 'final');
+      }
+    }
+    for (let inode = 0; inode < g.files; inode++) yield* this.freeBlock(task, inode);
+  }
+
+  /** Takes an object of kernel memory (GFP_KERNEL): may reclaim, and evict inodes. */
+  *kmalloc(task: Task): Op<void> {
+    yield* kmalloc(task, this.m, OBJECTS, (by) => this.inodes.prune(by));
+  }
+
+  /** Gives an object back. */
+  *kfree(): Op<void> {
+    if (lab?.point()) yield STEP;
+    kfree(this.m, OBJECTS);
+  }
+
+  /** Reclaims by itself, as kswapd. False if there was nothing. */
+  *reclaim(task: Task): Op<boolean> {
+    return yield* reclaim(task, this.m, (by) => this.inodes.prune(by));
+  }
+
+  /** Locks a directory for reading it, and unlocks it. */
+  *lockDirectory(task: Task, inode: number): Op<void> {
+    yield* downRead(task, this.directories, inode);
+  }
+
+  *unlockDirectory(task: Task, inode: number): Op<void> {
+    if (lab?.point()) yield STEP;
+    upRead(task, this.directories, inode);
   }
 
   // What the oracles need to know
@@ -149,12 +207,20 @@ export class DaxStore extends BareFs implements InodeOperations {
     return daxWriteback(task, this.m, inode, mode, from, to);
   }
 
-  override grabInode(task: Task, inode: number): Op<boolean> {
-    return this.inodes.igrab(task, inode);
+  /** A pin keeps the inode (P18), or the open file, which keeps the mount as well. */
+  override *grabInode(task: Task, inode: number): Op<boolean> {
+    if (this.m.profile.pinKeeps === 'file') yield* this.countUser(1);
+    return yield* this.inodes.igrab(task, inode);
   }
 
-  override putInode(task: Task, inode: number): Op<void> {
-    return this.inodes.iput(task, inode);
+  override *putInode(task: Task, inode: number): Op<void> {
+    yield* this.inodes.iput(task, inode);
+    if (this.m.profile.pinKeeps === 'file') yield* this.countUser(-1);
+  }
+
+  private *countUser(delta: 1 | -1): Op<void> {
+    if (lab?.point()) yield STEP;
+    add(this.m.state.extra, USERS, delta);
   }
 
   // InodeOperations
@@ -205,21 +271,20 @@ export class DaxStore extends BareFs implements InodeOperations {
       default:
         yield* truncateEntriesFinal(task, m, inode);
     }
-    yield* spinLock(task, m.iLock, inode);
-    const unlinked = read(m.state.iNlink, inode) === 0;
-    if (lab?.point()) yield STEP;
-    spinUnlock(task, m.iLock, inode);
-    if (unlinked) yield* this.freeBlock(task, inode);
+    // Nobody can find the inode any more.
+    if (read(m.state.iNlink, inode) === 0) yield* this.freeBlock(task, inode);
   }
 
-  *destroyInode(_task: Task, _inode: number): Op<void> {
-    // Slots are for ever.
+  /** The slot stays what it is; reading the inode in again takes no object, which no hazard is about. */
+  *destroyInode(): Op<void> {
+    yield* this.kfree();
   }
 
   /** P13: xfs_fs_evict_inode as posted, which also recalls layout leases (H2-f). */
   private *evictUnderLocks(task: Task, inode: number): Op<void> {
     const { m } = this;
-    yield* downWrite(task, m.iRwsem, inode);
+    const iolock = isDirectory(m, inode) ? this.directories : m.iRwsem;
+    yield* downWrite(task, iolock, inode);
     yield* downWrite(task, m.invalidateLock, inode);
     yield* breakLayout(task, m, inode, 0, PAGE_INDEX_MAX, 'uninterruptible');
     yield* this.recallLease(task, inode);
@@ -227,7 +292,7 @@ export class DaxStore extends BareFs implements InodeOperations {
     if (lab?.point()) yield STEP;
     upWrite(task, m.invalidateLock, inode);
     if (lab?.point()) yield STEP;
-    upWrite(task, m.iRwsem, inode);
+    upWrite(task, iolock, inode);
   }
 
   /** xfs_break_leased_layouts: waits until nobody has a layout lease of the file. */
@@ -282,4 +347,9 @@ export class DaxStore extends BareFs implements InodeOperations {
   private fileWord(inode: number): number {
     return FIRST_OWNER + this.g.blocks + inode;
   }
+}
+
+/** What an inode is: fixed for its life. */
+function isDirectory(m: Machine, inode: number): boolean {
+  return m.state.iMode[inode] === DIRECTORY;
 }

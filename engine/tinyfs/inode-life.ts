@@ -138,15 +138,20 @@ export class InodeLife {
     return false;
   }
 
-  /** Unmounts: evicts every unused inode, and complains of the others (generic_shutdown_super). */
-  *unmount(task: Task): Op<void> {
+  /**
+   * Unmounts: evicts every unused inode, and complains of the others (generic_shutdown_super).
+   * @returns how many the others are
+   */
+  *unmount(task: Task): Op<number> {
     const { iState, iCount, extra } = this.m.state;
     if (lab?.point()) yield STEP;
     store(extra, this.active, 0);
+    let busy = 0;
     for (let inode = this.first; inode < this.first + this.count; inode++) {
       yield* this.lock(task, inode);
       const state = read(iState, inode);
       if (read(iCount, inode) > 0) {
+        busy++;
         write(iState, inode, state | I.poisoned);
         yield* this.unlock(task, inode);
         this.m.report({
@@ -162,6 +167,7 @@ export class InodeLife {
         yield* this.unlock(task, inode);
       }
     }
+    return busy;
   }
 
   /** Mounts it again. */
@@ -180,10 +186,7 @@ export class InodeLife {
   private *evict(task: Task, inode: number): Op<void> {
     const { iState, nrPages } = this.m.state;
     yield* this.ops.evictInode(task, inode);
-    yield* spinLock(task, this.m.iPages, inode);
-    const pages = read(nrPages, inode);
-    if (lab?.point()) yield STEP;
-    spinUnlock(task, this.m.iPages, inode);
+    const pages = read(nrPages, inode); // nobody else can find the inode
     if (pages !== 0) {
       throw new KernelBug(
         `BUG: clear_inode of inode ${String(inode + 1)} with ${String(pages)} pages`,

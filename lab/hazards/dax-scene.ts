@@ -28,7 +28,7 @@ export const F_DATA = 1;
 export const DEVICE_DATA = 2;
 export const H_DATA = 3;
 
-const STORE = { blocks: 1, files: 2 };
+const STORE = { blocks: 1, files: 2, objects: 0 };
 
 export interface Scene {
   readonly name: string;
@@ -131,17 +131,22 @@ export function* unpinDirectIo(task: Task, m: Machine, pfn: number): Op<void> {
   yield* unpinUserPages(task, m, Int32Array.of(pfn), 1, reference, false);
 }
 
+/** The frame that is pinned before the run begins. */
+export function inFlight(m: Machine): number {
+  return m.state.extra[IN_FLIGHT];
+}
+
 /** The device of the direct I/O that is in flight. */
 export const DEVICE: ActorSource = {
   name: 'device',
-  run: (task, m) => transfer(task, m, m.state.extra[IN_FLIGHT]),
+  run: (task, m) => transfer(task, m, inFlight(m)),
 };
 
 /** The same for a direct write: the device reads the page. */
 export const DEVICE_THAT_READS: ActorSource = {
   name: 'device',
   run: function* (task, m) {
-    const pfn = m.state.extra[IN_FLIGHT];
+    const pfn = inFlight(m);
     yield* readThroughPin(task, m, pfn, 'H2-a');
     yield* unpinDirectIo(task, m, pfn);
   },
