@@ -89,7 +89,7 @@ export interface Rules {
     | 'busy-stays-on-lru'
     | 'writeback-will-free'
     | 'write-inode-now';
-  /** What a pin of a DAX page keeps besides the page: nothing, the mapping's VMA (P17), the inode (P18), or the open file, and so the mount. */
+  /** What a pin of a DAX page keeps as well: nothing, its VMA (P17), its inode (P18), or the open file and so the mount. */
   readonly pinKeeps: 'page' | 'vma' | 'inode' | 'file';
   /** Removal of a pmem device: pins are ignored, or their holders are told and it waits for them (P16). */
   readonly deviceRemoval: 'ignore' | 'notify';

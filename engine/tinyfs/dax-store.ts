@@ -2,7 +2,8 @@
 // with a map of who owns which block. What a device stores into a block whose owner is not the file
 // that was pinned is the storage use-after-free of the fsdax threads (H2-a, b, c, m).
 //
-//   extra:  active | lock of the maps | users of the mount | free objects of kernel memory | owner of block 0, 1, ... (ino, 0: free) | block of file 0, 1, ... (block + 1, 0: none)
+//   extra:  active | lock of the maps | users of the mount | free objects of kernel memory
+//           | owner of block 0, 1, ... (ino, 0: free) | block of file 0, 1, ... (block + 1, 0: none)
 //
 // Block b is the frame mediaFirst + b. Inode slot i is always the file with the number i + 1, so that
 // reading an inode in again is finding its slot.
