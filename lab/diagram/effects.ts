@@ -145,7 +145,7 @@ const PUTS: ReadonlySet<string> = new Set(['unpinUserPages', 'dropPages']);
 
 function pteText(world: World, word: Word, before: number, after: number): string {
   const { mms, mmPages } = world.geometry;
-  const vpn = `${String(word.index % mmPages)}`;
+  const vpn = String(word.index % mmPages);
   const mm = mms > 1 ? ` of mm ${String(Math.floor(word.index / mmPages))}` : '';
   const pte = `pte ${vpn}${mm}`;
   const page = `page ${String((after === 0 ? before : after) >>> PTE.pfnShift)}`;

@@ -1,6 +1,7 @@
 // A race diagram as text, as on a mailing list: a column per actor, time downwards, the state of
 // pages and locks on the right, and below what broke and why.
 
+import { columnWidths, lineText } from './columns.js';
 import type { Broken, Diagram } from './diagram.js';
 import type { Line } from './lines.js';
 import { legend, linesShown, pagesOf, stateTexts } from './state-text.js';
@@ -13,7 +14,6 @@ const WIDTH_DEFAULT = 100;
 
 const GAP = 2;
 const STATE_MAX = 22;
-const ACTOR_MIN = 12;
 
 /** @param width columns in all, WIDTH_MIN to WIDTH_MAX */
 export function formatText(diagram: Diagram, width: number = WIDTH_DEFAULT): string {
@@ -85,24 +85,13 @@ function columnsOf(diagram: Diagram, states: readonly string[][], width: number)
   const number = String(diagram.lines.length).length;
   const widest = Math.max(stateHead(diagram).length, ...states.flat().map((text) => text.length));
   const state = Math.min(widest, STATE_MAX);
-  const actors = diagram.actors.map((name, actor) => ({ name, actor, width: ACTOR_MIN }));
-  const spare = width - number - state - GAP - actors.length * (ACTOR_MIN + GAP);
-  for (let i = 0; i < spare; i++) {
-    const neediest = actors.reduce((a, b) => (needOf(diagram, b) > needOf(diagram, a) ? b : a));
-    neediest.width++;
-  }
-  return { number, actors, state };
-}
-
-/** How much an actor's lines overflow its column: that column is widened first. */
-function needOf(diagram: Diagram, { actor, width, name }: Column): number {
-  let need = name.length > width ? 1 : 0;
-  for (const line of diagram.lines) {
-    if (line.actor === actor && line.kind !== 'finding')
-      need += Math.ceil(line.text.length / width) - 1;
-  }
-  // Where all fits the widths become equal.
-  return need + 1 / width;
+  const room = width - number - state - GAP - diagram.actors.length * GAP;
+  const widths = columnWidths(diagram, linesShown(diagram), room);
+  return {
+    number,
+    state,
+    actors: diagram.actors.map((name, actor) => ({ name, actor, width: widths[actor] })),
+  };
 }
 
 function stateHead(diagram: Diagram): string {
@@ -118,7 +107,7 @@ function gridLines(diagram: Diagram, width: number): string[] {
   const head = row(
     columns,
     '',
-    columns.actors.map(({ name }) => [name]),
+    columns.actors.map(({ name, width: w }) => wrap(name, w)),
     [stateHead(diagram)],
   );
   const rule = columns.actors.map((column) => ['-'.repeat(column.width)]);
@@ -148,9 +137,8 @@ function lineRows(
         text,
     );
   }
-  const text = line.preempted ? `${line.text} ...` : line.text;
   const cells = columns.actors.map(({ actor, width }) =>
-    actor === line.actor ? wrap(text, width) : [],
+    actor === line.actor ? wrap(lineText(line), width) : [],
   );
   return row(
     columns,
