@@ -81,7 +81,7 @@ const TITLES: ReadonlyMap<string, string | null> = new Map<string, string | null
   ['mappedFolio', 'fault'],
   ['lockedFileFolio', 'fault'],
   ['anonymousFault', 'fault'],
-  ['writeFault', 'write fault'],
+  ['writeFault', 'fault'],
   ['installPte', 'fault'],
   ['pageMkwrite', 'page_mkwrite'],
   ['beforeMkwrite', 'page_mkwrite'],
@@ -139,7 +139,7 @@ const TITLES: ReadonlyMap<string, string | null> = new Map<string, string | null
   ['rdmaRead', ''],
 ]);
 
-/** A function and what it is called. */
+/** A function and what it is called; functions with one title are told as one. */
 export interface TitledFunction {
   readonly name: string;
   readonly title: string;

@@ -4,7 +4,7 @@
 import type { Finding } from '../../engine/finding.js';
 import type { Word } from '../../engine/memory/word-names.js';
 import { type Effect, effectOf, effectsText, type Interest, sleepText } from './effects.js';
-import { titledFunction, withTitle } from './functions.js';
+import { type TitledFunction, titledFunction, withTitle } from './functions.js';
 import type { Event, Recording } from './record.js';
 import type { LockState, PageState, World } from './world.js';
 
@@ -151,7 +151,7 @@ class Folder implements Folded {
     const effect = effectOf(this.world, event, this.interest);
     // The line that is collected shows the state after it: it ends before another one changes that.
     const titled = titledFunction(event.functions);
-    if (effect !== null && !this.continues(event.actor, titled.name)) this.flush();
+    if (effect !== null && !this.continues(event.actor, titled)) this.flush();
     if (effect !== null) {
       const pfn = effect.kind === 'content' ? effect.pfn : effect.pages.at(0);
       this.told.push({
@@ -165,19 +165,19 @@ class Folder implements Folded {
     if (effect !== null) this.add(event.actor, event.functions, effect);
   }
 
-  private continues(actor: number, name: string): boolean {
+  private continues(actor: number, { name, title }: TitledFunction): boolean {
     const { open } = this;
     return (
       open !== null &&
       open.actor === actor &&
-      open.function === name &&
+      (title === '' ? open.function === name : open.title === title) &&
       open.effects.length < EFFECTS_MAX
     );
   }
 
   private add(actor: number, functions: readonly string[], effect: Effect): void {
     const { name, title } = titledFunction(functions);
-    if (!this.continues(actor, name)) this.flush();
+    if (!this.continues(actor, { name, title })) this.flush();
     this.open ??= { actor, title, function: name, effects: [], pages: new Set() };
     this.open.effects.push(effect);
     const pages = effect.kind === 'content' ? [effect.pfn] : effect.pages;

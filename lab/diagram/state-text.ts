@@ -50,6 +50,20 @@ export function stateTexts(diagram: Diagram): string[][] {
   ]);
 }
 
+/** What stands over the state column. */
+export function stateHead(diagram: Diagram): string {
+  const pages = pagesOf(diagram);
+  return pages.length === 1 ? `page ${String(pages[0].pfn)}` : 'pages and locks';
+}
+
+const WIDTH_MAX = 22;
+
+/** Characters of the state column: longer states are wrapped. */
+export function stateWidth(diagram: Diagram): number {
+  const texts = [stateHead(diagram), ...stateTexts(diagram).flat()];
+  return Math.min(Math.max(...texts.map((text) => text.length)), WIDTH_MAX);
+}
+
 /** The pages of a diagram, by pfn, each as it was first seen in a file. */
 export function pagesOf(diagram: Diagram): PageState[] {
   const pages = new Map<number, PageState>();

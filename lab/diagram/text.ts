@@ -4,7 +4,7 @@
 import { columnWidths, lineText } from './columns.js';
 import type { Broken, Diagram } from './diagram.js';
 import type { Line } from './lines.js';
-import { legend, linesShown, pagesOf, stateTexts } from './state-text.js';
+import { legend, linesShown, stateHead, stateTexts, stateWidth } from './state-text.js';
 import { wrap } from './wrap.js';
 
 /** Columns that a diagram may have; a terminal that is narrower or wider gets the nearest. */
@@ -13,7 +13,6 @@ export const WIDTH_MAX = 120;
 const WIDTH_DEFAULT = 100;
 
 const GAP = 2;
-const STATE_MAX = 22;
 
 /** @param width columns in all, WIDTH_MIN to WIDTH_MAX */
 export function formatText(diagram: Diagram, width: number = WIDTH_DEFAULT): string {
@@ -81,10 +80,9 @@ interface Columns {
   readonly state: number;
 }
 
-function columnsOf(diagram: Diagram, states: readonly string[][], width: number): Columns {
+function columnsOf(diagram: Diagram, width: number): Columns {
   const number = String(diagram.lines.length).length;
-  const widest = Math.max(stateHead(diagram).length, ...states.flat().map((text) => text.length));
-  const state = Math.min(widest, STATE_MAX);
+  const state = stateWidth(diagram);
   const room = width - number - state - GAP - diagram.actors.length * GAP;
   const widths = columnWidths(diagram, linesShown(diagram), room);
   return {
@@ -94,16 +92,11 @@ function columnsOf(diagram: Diagram, states: readonly string[][], width: number)
   };
 }
 
-function stateHead(diagram: Diagram): string {
-  const pages = pagesOf(diagram);
-  return pages.length === 1 ? `page ${String(pages[0].pfn)}` : 'pages and locks';
-}
-
 function gridLines(diagram: Diagram, width: number): string[] {
   const states = stateTexts(diagram);
   const shown = linesShown(diagram);
   const rest = diagram.lines.length - shown.length;
-  const columns = columnsOf(diagram, states, width);
+  const columns = columnsOf(diagram, width);
   const head = row(
     columns,
     '',
