@@ -25,6 +25,16 @@ export function pageStoreWords(pages: number, pageBytes: number): number {
   return pages * (HEADER + (pageBytes >>> 2));
 }
 
+/** What word `word` of them is, for diagrams. */
+export function pageStoreWordName(word: number, pageBytes: number): string {
+  const perPage = pageStoreWords(1, pageBytes);
+  const block = String(Math.floor(word / perPage));
+  const at = word % perPage;
+  return at < HEADER
+    ? `checksum of disk block ${block}`
+    : `disk block ${block} word ${String(at - HEADER)}`;
+}
+
 export class PageStore extends BareFs {
   override readonly stableWrites = true;
 
