@@ -9,6 +9,7 @@ import { loadBytes, storeBytes, zeroTail } from '../mm/content.js';
 import { markDirty } from '../mm/dirty.js';
 import { findFolio, grabFolio, readFolio } from '../mm/filemap.js';
 import { lockFolio, PG, unlockFolio, waitOnWriteback } from '../mm/folio.js';
+import { copyBack } from '../mm/private-copy.js';
 import { Errno } from '../sched/errors.js';
 import { downRead, downWrite, upRead, upWrite } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
@@ -243,6 +244,9 @@ export function* zeroCachedTail(task: Task, v: Vol, inode: number): Op<void> {
 export function* fsync(task: Task, v: Vol, inode: number): Op<void> {
   let failure: Errno | null = null;
   try {
+    if (v.m.profile.longtermFilePin === 'private-copy') {
+      yield* copyBack(task, v.m, inode, 0, LAST_PAGE);
+    }
     yield* writepages(task, v, inode, 'all', 0, LAST_PAGE);
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
