@@ -12,8 +12,8 @@ import { lab, STEP } from '../sched/step.js';
 import { putFolio } from './alloc.js';
 import { copyFrame } from './content.js';
 import { markDirty } from './dirty.js';
-import { installPte, lockedFileFolio } from './fault.js';
-import { getFolio, PG, unlockFolio, waitOnWriteback } from './folio.js';
+import { installPte, lockedFileFolio, pageMkwrite } from './fault.js';
+import { getFolio, lockFolio, PG, unlockFolio } from './folio.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { allocPageOrReclaim } from './reclaim.js';
 import { zapPte } from './rmap.js';
@@ -76,16 +76,19 @@ export function* copyBack(
   }
 }
 
+/** As a CPU's store to the file's page would go: through page_mkwrite. */
 function* copyOne(task: Task, m: Machine, inode: number, index: number, copy: number): Op<void> {
   const pfn = yield* lockedFileFolio(task, m, inode, index);
+  if (lab?.point()) yield STEP;
+  unlockFolio(task, m, pfn);
   try {
-    yield* waitOnWriteback(task, m, pfn);
-    yield* m.fs.prepareWrite(task, inode, index, pfn);
+    if (!(yield* pageMkwrite(task, m, inode, index, pfn))) return; // truncated meanwhile
+    if (!m.profile.mkwriteReturnsLocked) yield* lockFolio(task, m, pfn);
     yield* copyFrame(m, pfn, copy);
     yield* markDirty(task, m, pfn);
-  } finally {
     if (lab?.point()) yield STEP;
     unlockFolio(task, m, pfn);
+  } finally {
     yield* putFolio(task, m, pfn);
   }
 }

@@ -12,7 +12,7 @@ import { putFolio } from '../mm/alloc.js';
 import { checksumWords, copyWords } from '../mm/content.js';
 import { endWriteback } from '../mm/dirty.js';
 import { findFolio } from '../mm/filemap.js';
-import { PG, unlockFolio } from '../mm/folio.js';
+import { PG, unlockFolio, waitOnWriteback } from '../mm/folio.js';
 import { copyBack } from '../mm/private-copy.js';
 import {
   attachBuffers,
@@ -86,6 +86,8 @@ export class PageStore extends BareFs {
       if (yield* prepareWriteback(task, this.m, inode, pfn, mode, ready)) {
         yield* this.writeOne(task, index, pfn, ready.frame);
         written++;
+      } else if (mode === 'all') {
+        yield* waitOnWriteback(task, this.m, pfn); // somebody else is writing it: filemap_fdatawait
       }
       yield* putFolio(task, this.m, pfn);
     }

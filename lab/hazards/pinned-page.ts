@@ -8,6 +8,7 @@ import { storeUser } from '../../engine/mm/access.js';
 import { storeWords } from '../../engine/mm/content.js';
 import { PG } from '../../engine/mm/folio.js';
 import { cacheLookup } from '../../engine/mm/pagecache.js';
+import { PTE } from '../../engine/mm/pte.js';
 import { createMm, mmap, VM } from '../../engine/mm/vma.js';
 import type { Op, Task } from '../../engine/sched/op.js';
 import { PageStore, pageStoreWords } from '../../engine/tinyfs/page-store.js';
@@ -91,16 +92,27 @@ export function* writeFile(task: Task, m: Machine, mode: 'none' | 'all'): Op<voi
 
 /**
  * Is a word of the file lost? What counts is the page while a writeback is still to come for it,
- * and else the disk. A dirty page without buffers is left to the writeback that trips over it.
+ * and else the disk. A dirty page without buffers is left to the writeback that trips over it; and a
+ * private copy, if the process maps one, is what fsync will write.
  */
 export function lostWord(m: Machine, word: number, wrote: number): string | null {
-  const { flags } = m.state;
+  const { flags, pte } = m.state;
+  const copy = pte[VPN] >>> PTE.pfnShift;
+  if ((flags[copy] & PG.anon) !== 0) return differs(frameWord(m, copy, word), wrote, word);
   const pfn = cacheLookup(m, FILE, 0);
   const state = pfn === 0 ? 0 : flags[pfn];
-  if ((state & PG.dirty) === 0) return differs(`on the disk`, diskWord(m, word), wrote, word);
+  if ((state & PG.dirty) === 0) return differs(diskWord(m, word), wrote, word);
   if ((state & PG.private) === 0) return null;
-  const inPage = m.frames.wordSegment(pfn)[m.frames.wordOffset(pfn) + word];
-  return differs('in the page', inPage, wrote, word);
+  return differs(frameWord(m, pfn, word), wrote, word);
+}
+
+function differs(found: number, wrote: number, word: number): string | null {
+  if (found === wrote) return null;
+  return `word ${String(word)} of the file stays ${String(found)}, where ${String(wrote)} was written last`;
+}
+
+function frameWord(m: Machine, pfn: number, word: number): number {
+  return m.frames.wordSegment(pfn)[m.frames.wordOffset(pfn) + word];
 }
 
 /** Which word of `extra` is a word of the file's block on the disk. */
@@ -122,11 +134,6 @@ export function brokenPromise(m: Machine, hazard: string, who: string, promise: 
   if (promised === 0 || found === promised) return [];
   const message = `${who} answered that ${String(promised)} is on the disk, which has ${String(found)} when the power goes`;
   return lostWrite(hazard, who, message);
-}
-
-function differs(where: string, found: number, wrote: number, word: number): string | null {
-  if (found === wrote) return null;
-  return `word ${String(word)} is ${String(found)} ${where}, where ${String(wrote)} was written last`;
 }
 
 /** A finding of a lost write, or none. */
