@@ -96,8 +96,8 @@ function* mappedFolio(task: Task, m: Machine, mm: number, vpn: number, entry: nu
   return pfn;
 }
 
-/** The file's folio, read in, locked and with a reference (filemap_fault). */
-function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+/** The file's folio, read in, locked and with a reference (filemap_fault). @throws Errno EIO, ENOMEM */
+export function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
   if (lab?.point()) yield STEP;
   if (!takeRead(task, m.invalidateLock, inode)) yield* waitRead(task, m.invalidateLock, inode);
   try {
@@ -199,7 +199,7 @@ function* anonymousFault(task: Task, m: Machine, mm: number, vpn: number): Op<vo
  * Maps `pfn` at `vpn`, or makes its present mapping writable. The mapping takes a reference.
  * @returns false if something else is mapped there now
  */
-function* installPte(
+export function* installPte(
   task: Task,
   m: Machine,
   mm: number,

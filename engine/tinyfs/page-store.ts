@@ -12,8 +12,14 @@ import { putFolio } from '../mm/alloc.js';
 import { checksumWords, copyWords } from '../mm/content.js';
 import { endWriteback } from '../mm/dirty.js';
 import { findFolio } from '../mm/filemap.js';
-import { unlockFolio } from '../mm/folio.js';
-import { attachBuffers, prepareWriteback, type ReadyFolio } from '../mm/writeback.js';
+import { PG, unlockFolio, waitOnWriteback } from '../mm/folio.js';
+import { copyBack } from '../mm/private-copy.js';
+import {
+  attachBuffers,
+  detachBuffers,
+  prepareWriteback,
+  type ReadyFolio,
+} from '../mm/writeback.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { BareFs } from './bare.js';
@@ -36,20 +42,22 @@ export function pageStoreWordName(word: number, pageBytes: number): string {
 }
 
 export class PageStore extends BareFs {
-  override readonly stableWrites = true;
+  override readonly stableWrites: boolean;
 
   /**
    * @param inode the slot of the file
    * @param pages its length
-   * @param onTorn told when the payload that reached the disk is not what the checksum was sampled of
+   * @param onTorn told when the payload that reached the disk is not what the checksum was sampled
+   *   of; null: a file system without checksums, whose pages may change while they are written
    */
   constructor(
     private readonly m: Machine,
     private readonly inode: number,
     private readonly pages: number,
-    private readonly onTorn: (task: Task, index: number) => void,
+    private readonly onTorn: ((task: Task, index: number) => void) | null,
   ) {
     super();
+    this.stableWrites = onTorn !== null;
   }
 
   *readFolio(_task: Task, _inode: number, index: number, pfn: number): Op<void> {
@@ -68,7 +76,18 @@ export class PageStore extends BareFs {
     yield* attachBuffers(this.m, pfn);
   }
 
+  /** try_to_free_buffers: not while the folio is dirty, or under writeback. */
+  override *releaseFolio(task: Task, _inode: number, pfn: number): Op<boolean> {
+    if (lab?.point()) yield STEP;
+    if ((load(this.m.state.flags, pfn) & (PG.dirty | PG.writeback)) !== 0) return false;
+    yield* detachBuffers(task, this.m, pfn);
+    return true;
+  }
+
   *writepages(task: Task, inode: number, mode: SyncMode, from: number, to: number): Op<number> {
+    if (mode === 'all' && this.m.profile.longtermFilePin === 'private-copy') {
+      yield* copyBack(task, this.m, inode, from, Math.min(to, this.pages - 1));
+    }
     const ready: ReadyFolio = { frame: 0, pinned: false };
     let written = 0;
     for (let index = from; index <= Math.min(to, this.pages - 1); index++) {
@@ -77,6 +96,8 @@ export class PageStore extends BareFs {
       if (yield* prepareWriteback(task, this.m, inode, pfn, mode, ready)) {
         yield* this.writeOne(task, index, pfn, ready.frame);
         written++;
+      } else if (mode === 'all') {
+        yield* waitOnWriteback(task, this.m, pfn); // somebody else is writing it: filemap_fdatawait
       }
       yield* putFolio(task, this.m, pfn);
     }
@@ -95,7 +116,10 @@ export class PageStore extends BareFs {
     const source = frames.wordSegment(frame);
     const from = frames.wordOffset(frame);
     const to = this.payload(index);
-    write(state.extra, to - HEADER, yield* checksumWords(source, from, count));
+    const { onTorn } = this;
+    if (onTorn !== null) {
+      write(state.extra, to - HEADER, yield* checksumWords(source, from, count));
+    }
     if (lab?.point()) yield STEP;
     unlockFolio(task, m, pfn); // step 8: submitted; the transfer goes on without the lock
     let onDisk = 1;
@@ -105,7 +129,7 @@ export class PageStore extends BareFs {
       write(state.extra, to + i, value);
       onDisk = (Math.imul(onDisk, 31) + value) | 0;
     }
-    if (onDisk !== read(state.extra, to - HEADER)) this.onTorn(task, index);
+    if (onTorn !== null && onDisk !== read(state.extra, to - HEADER)) onTorn(task, index);
     yield* endWriteback(task, m, this.inode, pfn);
     if (frame !== pfn) yield* putFolio(task, m, frame);
   }
