@@ -114,7 +114,7 @@ function* directIo(task: Task, m: Machine, submitted: number, done: number): Op<
   store(extra, submitted, pfns[0]);
   wake(extra, submitted);
   yield* until(task, extra, done);
-  yield* unpinUserPages(task, m, pfns, 1, isPin ? PIN_BIAS : 1, true);
+  yield* unpinUserPages(task, m, pfns, 1, isPin ? PIN_BIAS : 1, true, FOLL.write);
 }
 
 function* device(

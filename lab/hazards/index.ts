@@ -3,9 +3,12 @@
 import { Errno } from '../../engine/sched/errors.js';
 import type { Hazard } from '../hazard.js';
 import { H1C } from './h1-c.js';
+import { H3A } from './h3-a.js';
+import { H3C } from './h3-c.js';
+import { H3D } from './h3-d.js';
 
 /** All hazards. */
-export const HAZARDS: readonly Hazard[] = [H1C];
+export const HAZARDS: readonly Hazard[] = [H1C, H3A, H3C, H3D];
 
 /** Names of all hazards. */
 export function hazardNames(): string[] {
