@@ -56,27 +56,43 @@ export class ReserveStore extends PageStore {
 
   /** @throws Errno ENOSPC */
   override *prepareWrite(_task: Task, _inode: number, index: number, pfn: number): Op<void> {
-    const { extra } = this.m.state;
-    const at = this.at(index, RESERVED);
-    if (read(extra, at) === 0) {
-      if (!(yield* this.takeFree())) {
-        throw new Errno('ENOSPC', `no block is left for page ${String(index)}`);
-      }
-      write(extra, at, 1);
-    }
+    yield* this.reserve(index);
     yield* attachBuffers(this.m, pfn);
   }
 
-  /** The page leaves the file, and its block with it. */
+  /**
+   * Reserves a block for a page that is locked, or that nobody else touches (a stand-in for write(2)
+   * to a page that is not cached).
+   * @throws Errno ENOSPC
+   */
+  *reserve(index: number): Op<void> {
+    const { extra } = this.m.state;
+    const at = this.at(index, RESERVED);
+    if (read(extra, at) !== 0) return;
+    if (!(yield* this.takeFree())) {
+      throw new Errno('ENOSPC', `no block is left for page ${String(index)}`);
+    }
+    write(extra, at, 1);
+  }
+
+  /** The page leaves the file: its reservation is given back. */
   override *invalidateFolio(task: Task, _inode: number, pfn: number): Op<void> {
-    const { extra, index } = this.m.state;
-    const page = read(index, pfn);
-    const blocks = read(extra, this.at(page, RESERVED)) + read(extra, this.at(page, HAS_BLOCK));
-    write(extra, this.at(page, RESERVED), 0);
-    write(extra, this.at(page, HAS_BLOCK), 0);
+    yield* this.giveBack(this.at(read(this.m.state.index, pfn), RESERVED));
+    yield* detachBuffers(task, this.m, pfn);
+  }
+
+  /** Frees the block of a page that has left the file. */
+  *freeBlock(index: number): Op<void> {
+    yield* this.giveBack(this.at(index, HAS_BLOCK));
+  }
+
+  /** Adds what a word counts to the free blocks. */
+  private *giveBack(at: number): Op<void> {
+    const { extra } = this.m.state;
+    const blocks = read(extra, at);
+    write(extra, at, 0);
     if (lab?.point()) yield STEP;
     add(extra, this.free, blocks);
-    yield* detachBuffers(task, this.m, pfn);
   }
 
   protected override *writeOne(task: Task, index: number, pfn: number, frame: number): Op<void> {
@@ -98,9 +114,8 @@ export class ReserveStore extends PageStore {
     write(extra, hasBlock, 1);
     if (!again && !this.keepsBuffers) yield* detachBuffers(task, m, pfn);
     yield* super.writeOne(task, index, pfn, frame);
-    if (old === keeps) return;
     if (lab?.point()) yield STEP;
-    add(extra, this.free, 1);
+    add(extra, this.free, old - keeps);
   }
 
   /** Nobody reserved a block for a dirty page, and none is left: what can't be written is lost. */

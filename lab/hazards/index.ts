@@ -3,12 +3,16 @@
 import { Errno } from '../../engine/sched/errors.js';
 import type { Hazard } from '../hazard.js';
 import { H1C } from './h1-c.js';
+import { H1D } from './h1-d.js';
+import { H1E } from './h1-e.js';
 import { H3A } from './h3-a.js';
+import { H3B } from './h3-b.js';
 import { H3C } from './h3-c.js';
+import { H3C_READV } from './h3-c-readv.js';
 import { H3D } from './h3-d.js';
 
 /** All hazards. */
-export const HAZARDS: readonly Hazard[] = [H1C, H3A, H3C, H3D];
+export const HAZARDS: readonly Hazard[] = [H1C, H1D, H1E, H3A, H3B, H3C, H3C_READV, H3D];
 
 /** Names of all hazards. */
 export function hazardNames(): string[] {

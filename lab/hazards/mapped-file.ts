@@ -14,7 +14,7 @@ import { FOLL } from '../../engine/mm/gup.js';
 import { cacheLookup } from '../../engine/mm/pagecache.js';
 import { PTE } from '../../engine/mm/pte.js';
 import { createMm, mmap, pinBalance, VM } from '../../engine/mm/vma.js';
-import { InvariantError } from '../../engine/sched/errors.js';
+import { Errno, InvariantError } from '../../engine/sched/errors.js';
 import type { Op, Task } from '../../engine/sched/op.js';
 import { PageStore } from '../../engine/tinyfs/page-store.js';
 
@@ -66,6 +66,15 @@ export function* deviceWrite(task: Task, m: Machine, word: number, value: number
 
 function bytesOf(value: number): Uint8Array {
   return new Uint8Array(new Int32Array([value]).buffer);
+}
+
+/** No space, or no such page: whoever asked for it is told so in time, and nothing is wrong. */
+export function* unlessRefused(op: Op<void>): Op<void> {
+  try {
+    yield* op;
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+  }
 }
 
 /** The frame that holds page `index` of the file; 0 if none is cached. After a run. */
