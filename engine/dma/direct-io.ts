@@ -41,7 +41,9 @@ export function* directReadInto(
     let dirtied = 0;
     try {
       // bio_set_pages_dirty: up front, under the folio lock, before the device stores.
-      for (; dirtied < held; dirtied++) yield* dirtyPinned(task, m, scratch[dirtied]);
+      for (; dirtied < held; dirtied++) {
+        yield* dirtyPinned(task, m, scratch[dirtied], FOLL.write);
+      }
       if (bounces(m)) yield* readThroughBounce(task, m, done, scratch, held, transfer);
       else yield* transfer(done, scratch, held);
     } finally {
@@ -69,8 +71,10 @@ function* completeRead(
     if (lab?.point()) yield STEP;
     allDirty = (load(m.state.flags, pfns[i]) & PG.dirty) !== 0;
   }
-  for (let i = 0; stored && !allDirty && i < count; i++) yield* dirtyPinned(task, m, pfns[i]);
-  yield* dropPages(task, m, pfns, count, m.profile.directIoReference, false);
+  for (let i = 0; stored && !allDirty && i < count; i++) {
+    yield* dirtyPinned(task, m, pfns[i], FOLL.write);
+  }
+  yield* dropPages(task, m, pfns, count, m.profile.directIoReference, false, FOLL.write);
 }
 
 /**

@@ -21,7 +21,7 @@ export function* markDirty(task: Task, m: Machine, pfn: number): Op<void> {
   if (lab?.point()) yield STEP;
   const inode = load(s.mapping, pfn) - 1;
   if (lab?.point()) yield STEP;
-  const before = or(s.flags, pfn, PG.dirty);
+  const before = or(s.flags, pfn, PG.dirty | PG.blockDirty);
   if (inode < 0 || (before & PG.anon) !== 0) return;
   if ((before & PG.private) === 0) {
     m.report({

@@ -43,7 +43,7 @@ export function* mapPrivateCopy(task: Task, m: Machine, mm: number, vpn: number)
     yield* copyFrame(m, copy, pfn);
     if (lab?.point()) yield STEP;
     or(s.flags, copy, PG.anon | PG.uptodate);
-    yield* installPte(task, m, mm, vpn, copy, PTE.present | PTE.write | PTE.dirty);
+    yield* installPte(task, m, mm, vpn, copy, PTE.present | PTE.write | PTE.dirty, false);
     if (lab?.point()) yield STEP;
     unlockFolio(task, m, pfn);
     yield* putFolio(task, m, pfn);

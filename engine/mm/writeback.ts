@@ -135,11 +135,15 @@ function* withoutBuffers(task: Task, m: Machine, inode: number, pfn: number): Op
  * writeback starts.
  */
 function* clearDirtyForIo(task: Task, m: Machine, inode: number, pfn: number): Op<boolean> {
-  if (yield* mkclean(task, m, inode, pfn)) yield* markDirty(task, m, pfn);
+  const protectFirst = m.profile.mkcleanOrder === 'protect-first';
+  if (protectFirst && (yield* mkclean(task, m, inode, pfn))) yield* markDirty(task, m, pfn);
   if (lab?.point()) yield STEP;
   const before = and(m.state.flags, pfn, ~PG.dirty);
   if ((before & PG.dirty) === 0) return false;
   accountDirty(m, -1);
+  // 2.6.19: what was stored through the mappings is not marked again, so that buffers which were
+  // written since the fault stay clean (H3-d).
+  if (!protectFirst) yield* mkclean(task, m, inode, pfn);
   return true;
 }
 

@@ -1,5 +1,6 @@
 // The smallest file system that writeback and faults can stand on: one file, whose page i lives in
-// block i of a memory disk, with a checksum per block sampled apart from the payload.
+// block i of a memory disk, with a checksum per block sampled apart from the payload. Others extend
+// it by what their hazard is about.
 //
 //   extra:  per page  | checksum sampled | payload words ... |
 //
@@ -48,12 +49,12 @@ export class PageStore extends BareFs {
    * @param inode the slot of the file
    * @param pages its length
    * @param onTorn told when the payload that reached the disk is not what the checksum was sampled
-   *   of; null: a file system without checksums, whose pages may change while they are written
+   *   of; null: there are no checksums, and pages may change while they are written
    */
   constructor(
-    private readonly m: Machine,
-    private readonly inode: number,
-    private readonly pages: number,
+    protected readonly m: Machine,
+    protected readonly inode: number,
+    protected readonly pages: number,
     private readonly onTorn: ((task: Task, index: number) => void) | null,
   ) {
     super();
@@ -95,6 +96,7 @@ export class PageStore extends BareFs {
       if (pfn === 0) continue;
       if (yield* prepareWriteback(task, this.m, inode, pfn, mode, ready)) {
         yield* this.writeOne(task, index, pfn, ready.frame);
+        if (ready.frame !== pfn) yield* putFolio(task, this.m, ready.frame);
         written++;
       } else if (mode === 'all') {
         yield* waitOnWriteback(task, this.m, pfn); // somebody else is writing it: filemap_fdatawait
@@ -109,19 +111,33 @@ export class PageStore extends BareFs {
     return read(this.m.state.extra, this.payload(index) + word);
   }
 
-  private *writeOne(task: Task, index: number, pfn: number, frame: number): Op<void> {
-    const { m } = this;
+  /** Writes `frame` for a folio that is locked and under writeback, and unlocks it. */
+  protected *writeOne(task: Task, index: number, pfn: number, frame: number): Op<void> {
+    const { m, onTorn } = this;
     const { frames, state } = m;
     const count = m.geometry.pageBytes >>> 2;
-    const source = frames.wordSegment(frame);
-    const from = frames.wordOffset(frame);
-    const to = this.payload(index);
-    const { onTorn } = this;
+    const at = this.payload(index) - HEADER;
     if (onTorn !== null) {
-      write(state.extra, to - HEADER, yield* checksumWords(source, from, count));
+      write(
+        state.extra,
+        at,
+        yield* checksumWords(frames.wordSegment(frame), frames.wordOffset(frame), count),
+      );
     }
     if (lab?.point()) yield STEP;
     unlockFolio(task, m, pfn); // step 8: submitted; the transfer goes on without the lock
+    const onDisk = yield* this.transfer(index, frame);
+    if (onTorn !== null && onDisk !== read(state.extra, at)) onTorn(task, index);
+    yield* endWriteback(task, m, this.inode, pfn);
+  }
+
+  /** The disk takes a frame as it is by now. Returns the checksum of what it got. */
+  protected *transfer(index: number, frame: number): Op<number> {
+    const { frames, state } = this.m;
+    const count = this.m.geometry.pageBytes >>> 2;
+    const source = frames.wordSegment(frame);
+    const from = frames.wordOffset(frame);
+    const to = this.payload(index);
     let onDisk = 1;
     for (let i = 0; i < count; i++) {
       if (lab?.point()) yield STEP;
@@ -129,9 +145,7 @@ export class PageStore extends BareFs {
       write(state.extra, to + i, value);
       onDisk = (Math.imul(onDisk, 31) + value) | 0;
     }
-    if (onTorn !== null && onDisk !== read(state.extra, to - HEADER)) onTorn(task, index);
-    yield* endWriteback(task, m, this.inode, pfn);
-    if (frame !== pfn) yield* putFolio(task, m, frame);
+    return onDisk;
   }
 
   private payload(index: number): number {

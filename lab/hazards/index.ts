@@ -9,7 +9,14 @@ import { H0C } from './h0-c.js';
 import { H1A } from './h1-a.js';
 import { H1B } from './h1-b.js';
 import { H1C } from './h1-c.js';
+import { H1D } from './h1-d.js';
+import { H1E } from './h1-e.js';
 import { H1F } from './h1-f.js';
+import { H3A } from './h3-a.js';
+import { H3B } from './h3-b.js';
+import { H3C } from './h3-c.js';
+import { H3C_READV } from './h3-c-readv.js';
+import { H3D } from './h3-d.js';
 import { LEAKED_DIRTY_ACCOUNTING } from './leaked-dirty-accounting.js';
 
 /** All hazards. */
@@ -20,7 +27,14 @@ export const HAZARDS: readonly Hazard[] = [
   H1A,
   H1B,
   H1C,
+  H1D,
+  H1E,
   H1F,
+  H3A,
+  H3B,
+  H3C,
+  H3C_READV,
+  H3D,
   LEAKED_DIRTY_ACCOUNTING,
   FALSE_PIN,
 ];
