@@ -3,9 +3,13 @@
 import { Errno } from '../../engine/sched/errors.js';
 import type { Hazard } from '../hazard.js';
 import { H1C } from './h1-c.js';
+import { H4A } from './h4-a.js';
+import { H4B } from './h4-b.js';
+import { H4C } from './h4-c.js';
+import { H4D } from './h4-d.js';
 
 /** All hazards. */
-export const HAZARDS: readonly Hazard[] = [H1C];
+export const HAZARDS: readonly Hazard[] = [H1C, H4A, H4B, H4C, H4D];
 
 /** Names of all hazards. */
 export function hazardNames(): string[] {

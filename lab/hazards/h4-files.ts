@@ -1,0 +1,154 @@
+// What the hazards of inline data have in common: a machine with a tiny ext4 and small files in it.
+
+import type { Finding } from '../../engine/finding.js';
+import type { Machine } from '../../engine/machine.js';
+import type { Geometry } from '../../engine/memory/layout.js';
+import { loadLong } from '../../engine/memory/long.js';
+import { storeUser } from '../../engine/mm/access.js';
+import { putFolio } from '../../engine/mm/alloc.js';
+import { readFolio } from '../../engine/mm/filemap.js';
+import { PG, unlockFolio } from '../../engine/mm/folio.js';
+import { cacheLookup } from '../../engine/mm/pagecache.js';
+import { PTE } from '../../engine/mm/pte.js';
+import { createMm, mmap, VM } from '../../engine/mm/vma.js';
+import type { Profile } from '../../engine/profile/profile.js';
+import { Errno, type ErrnoCode, InvariantError } from '../../engine/sched/errors.js';
+import type { Op, Task } from '../../engine/sched/op.js';
+import {
+  type InlineOptions,
+  inlineStoreWords,
+  inlineWords,
+} from '../../engine/tinyfs/inline-disk.js';
+import { InlineStore } from '../../engine/tinyfs/inline-store.js';
+import { writeInline } from '../../engine/tinyfs/inline-write.js';
+
+/** The file that it is all about, and the address space of all actors. */
+export const FILE = 0;
+export const MM = 0;
+
+/** Where the file is mapped, and where the anonymous buffer of write(2) is. */
+export const FILE_VPN = 0;
+export const BUFFER_VPN = 1;
+
+/** What is in the file at first, what a store through the mapping puts there, and what write(2) does. */
+export const OLD = 1;
+export const MAPPED = 2;
+export const WRITTEN = 3;
+
+/** Why a hazard of inline data cannot be posed. */
+export function withoutInlineData(profile: Profile): string | null {
+  return profile.hasInlineData ? null : 'files have no inline data yet';
+}
+
+/** A machine for files of one page each, with what a hazard needs more of. */
+export function inlineGeometry(
+  pageBytes: number,
+  more: Partial<Geometry> & { readonly files?: number } = {},
+): Geometry {
+  const { files = 1, ...rest } = more;
+  return {
+    pageBytes,
+    pages: 3,
+    cpus: 1,
+    mms: 1,
+    mmPages: 2,
+    vmas: 2,
+    inodes: files,
+    nodes: 1 + files,
+    framesInState: pageBytes < 4096,
+    extraWords: inlineStoreWords(files, pageBytes),
+    ...rest,
+  };
+}
+
+/** Mounts the tiny file system. */
+export function attachInline(m: Machine, options: Partial<InlineOptions> = {}): void {
+  m.fs = new InlineStore(m, { files: 1, freeBlocks: 1, ...options });
+}
+
+/** The machine's file system. */
+export function fsOf(m: Machine): InlineStore {
+  if (m.fs instanceof InlineStore) return m.fs;
+  throw new InvariantError('the hazards of inline data need their own file system');
+}
+
+/** A file in its inode, as large as may be, in the page cache, clean. */
+export function* makeFile(task: Task, m: Machine, inode = FILE): Op<void> {
+  const words = inlineWords(m.geometry.pageBytes);
+  fsOf(m).disk.format(inode, new Int32Array(words).fill(OLD));
+  m.state.ino[inode] = inode + 1;
+  m.state.iCount[inode] = 1;
+  m.state.iSize[inode] = BigInt(words * 4);
+  const pfn = yield* readFolio(task, m, inode, 0);
+  unlockFolio(task, m, pfn);
+  yield* putFolio(task, m, pfn);
+}
+
+/** A first address space. */
+export function makeMm(m: Machine): void {
+  createMm(m);
+}
+
+/** mmap(2) of a file, shared and for writing. @throws Errno */
+export function* mapFile(task: Task, m: Machine, inode = FILE, vpn = FILE_VPN): Op<void> {
+  const flags = VM.read | VM.write | VM.shared;
+  yield* fsOf(m).mmapFile(task, MM, { pages: 1, flags, inode, pgoff: 0, vpn });
+}
+
+/** Anonymous memory for the buffer of write(2), not present yet. */
+export function* mapBuffer(task: Task, m: Machine): Op<void> {
+  const flags = VM.read | VM.write;
+  yield* mmap(task, m, MM, { pages: 1, flags, inode: -1, pgoff: 0, vpn: BUFFER_VPN });
+}
+
+/** A CPU's store to the first word of the mapped file. @throws Errno */
+export function* storeMapped(task: Task, m: Machine, vpn = FILE_VPN): Op<void> {
+  yield* storeUser(task, m, MM, vpn, 0, new Uint8Array(new Int32Array([MAPPED]).buffer));
+}
+
+/** write(2) of one word, from a buffer that is present or not. @throws Errno */
+export function* writeWord(
+  task: Task,
+  m: Machine,
+  word: number,
+  isPresent: boolean,
+  coldInode = -1,
+): Op<void> {
+  yield* writeInline(task, m, fsOf(m), {
+    inode: FILE,
+    word,
+    data: new Int32Array([WRITTEN]),
+    buffer: isPresent ? null : { mm: MM, vpn: BUFFER_VPN },
+    coldInode,
+  });
+}
+
+/** Runs `op`; these errors are what a program has to expect of it. */
+export function* expecting(codes: readonly ErrnoCode[], op: Op<void>): Op<void> {
+  try {
+    yield* op;
+  } catch (error) {
+    if (!(error instanceof Errno) || !codes.includes(error.code)) throw error;
+  }
+}
+
+/** At rest each word of the file is on the disk, or in a page that is known to be dirty. */
+export function lostWords(m: Machine, hazard: string): Finding[] {
+  const pfn = cacheLookup(m, FILE, 0);
+  if (pfn === 0 || (m.state.flags[pfn] & PG.dirty) !== 0) return [];
+  if (m.state.pte.some((e) => e >>> PTE.pfnShift === pfn && (e & PTE.dirty) !== 0)) return [];
+  const at = m.frames.wordOffset(pfn);
+  const findings: Finding[] = [];
+  for (let word = 0; word * 4 < loadLong(m.state.iSize, FILE); word++) {
+    const inMemory = m.frames.wordSegment(pfn)[at + word];
+    const onDisk = fsOf(m).disk.wordOnDisk(FILE, word);
+    if (inMemory === onDisk) continue;
+    findings.push({
+      kind: 'lost-write',
+      hazard,
+      task: 'all',
+      message: `word ${String(word)} is ${String(inMemory)} in a clean page, but ${String(onDisk)} on the disk`,
+    });
+  }
+  return findings;
+}
