@@ -62,11 +62,12 @@ export class InlineDisk {
     this.xattrSem = m.locks('xattr_sem', this.words.subarray(0, options.files));
   }
 
-  /** Makes file `inode` an inline file with `data`. Before the machine runs. */
-  format(inode: number, data: Int32Array): void {
+  /** Makes file `inode`, with `data` in it or in a block. Before the machine runs. */
+  format(inode: number, data: Int32Array, isInline: boolean): void {
     this.words[this.options.files] = this.options.freeBlocks;
-    this.words[this.flags(inode)] = INLINE_DATA | MAY_INLINE_DATA;
-    this.words.set(data, this.inline(inode));
+    this.words[this.flags(inode)] = isInline ? INLINE_DATA | MAY_INLINE_DATA : 0;
+    this.words[this.block(inode)] = isInline ? BLOCK.none : BLOCK.mapped;
+    this.words.set(data, isInline ? this.inline(inode) : this.payload(inode));
   }
 
   /** The file's word as the disk has it, in the inode or in its block. At rest. */

@@ -113,7 +113,6 @@ export class InlineStore extends BareFs {
           throw new KernelBug(
             `BUG: ext4_writepages: file ${String(inode)} is dirty and may have inline data ` +
               '(BUG_ON(EXT4_STATE_MAY_INLINE_DATA))',
-            'H4-d',
           );
         }
         yield* disk.destroy(task, inode);

@@ -8,7 +8,7 @@ import {
   lostWords,
   makeFile,
   makeMm,
-  mapBuffer,
+  mapAnonymous,
   mapFile,
   withoutInlineData,
   writeWord,
@@ -40,7 +40,7 @@ export function h4b(pageBytes = LAB_PAGE_BYTES): Program {
     setUp: function* (task, m) {
       makeMm(m);
       yield* makeFile(task, m);
-      yield* mapBuffer(task, m);
+      yield* mapAnonymous(task, m);
     },
     actors: [
       { name: 'mmap', run: (task, m) => mapFile(task, m) },

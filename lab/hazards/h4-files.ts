@@ -10,7 +10,7 @@ import { readFolio } from '../../engine/mm/filemap.js';
 import { PG, unlockFolio } from '../../engine/mm/folio.js';
 import { cacheLookup } from '../../engine/mm/pagecache.js';
 import { PTE } from '../../engine/mm/pte.js';
-import { createMm, mmap, VM } from '../../engine/mm/vma.js';
+import { createMm, type MapRequest, mmap, VM } from '../../engine/mm/vma.js';
 import type { Profile } from '../../engine/profile/profile.js';
 import { Errno, type ErrnoCode, InvariantError } from '../../engine/sched/errors.js';
 import type { Op, Task } from '../../engine/sched/op.js';
@@ -72,10 +72,15 @@ export function fsOf(m: Machine): InlineStore {
   throw new InvariantError('the hazards of inline data need their own file system');
 }
 
-/** A file in its inode, as large as may be, in the page cache, clean. */
-export function* makeFile(task: Task, m: Machine, inode = FILE): Op<void> {
+/** A small file, in its inode or in a block, in the page cache, clean; somebody has it open. */
+export function* makeFile(
+  task: Task,
+  m: Machine,
+  inode = FILE,
+  where: 'inode' | 'block' = 'inode',
+): Op<void> {
   const words = inlineWords(m.geometry.pageBytes);
-  fsOf(m).disk.format(inode, new Int32Array(words).fill(OLD));
+  fsOf(m).disk.format(inode, new Int32Array(words).fill(OLD), where === 'inode');
   m.state.ino[inode] = inode + 1;
   m.state.iCount[inode] = 1;
   m.state.iSize[inode] = BigInt(words * 4);
@@ -89,16 +94,21 @@ export function makeMm(m: Machine): void {
   createMm(m);
 }
 
-/** mmap(2) of a file, shared and for writing. @throws Errno */
-export function* mapFile(task: Task, m: Machine, inode = FILE, vpn = FILE_VPN): Op<void> {
-  const flags = VM.read | VM.write | VM.shared;
-  yield* fsOf(m).mmapFile(task, MM, { pages: 1, flags, inode, pgoff: 0, vpn });
+/** How a file is mapped: shared, and for writing. */
+export function sharedMapping(inode = FILE, vpn = FILE_VPN): MapRequest {
+  return { pages: 1, flags: VM.read | VM.write | VM.shared, inode, pgoff: 0, vpn };
 }
 
-/** Anonymous memory for the buffer of write(2), not present yet. */
-export function* mapBuffer(task: Task, m: Machine): Op<void> {
-  const flags = VM.read | VM.write;
-  yield* mmap(task, m, MM, { pages: 1, flags, inode: -1, pgoff: 0, vpn: BUFFER_VPN });
+/** mmap(2) of the file, which the mapping keeps open. @throws Errno */
+export function* mapFile(task: Task, m: Machine): Op<void> {
+  const fs = fsOf(m);
+  yield* fs.grabInode(task, FILE);
+  yield* fs.mmapFile(task, MM, sharedMapping());
+}
+
+/** Anonymous memory, not present yet: as the buffer of write(2), unless it is said where. */
+export function* mapAnonymous(task: Task, m: Machine, vpn = BUFFER_VPN): Op<void> {
+  yield* mmap(task, m, MM, { pages: 1, flags: VM.read | VM.write, inode: -1, pgoff: 0, vpn });
 }
 
 /** A CPU's store to the first word of the mapped file. @throws Errno */
