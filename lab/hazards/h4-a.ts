@@ -29,8 +29,10 @@ export const H4A: Hazard = {
     'corrupt), so it puts the data back. In that short while write(2) has looked whether the file is ' +
     'inline, has found that it is not, and has prepared for a block, which needs no journal handle. ' +
     'When it is done it looks again, finds the file inline, and stops a handle that it never started. ' +
-    'The kernel dies. The fault cannot take the lock of write(2): that would be H4-c.',
-  mayGoWrong: ['bug'],
+    'The kernel dies. The fault cannot take the lock of write(2): that would be H4-c. Rules under which the fault ' +
+    'leaves the file where it is have no such bug, but lose the store: write(2), which copies its ' +
+    'own bytes into the inode, calls the page clean after that, whatever a mapping still stores to it.',
+  mayGoWrong: ['bug', 'lost-write'],
   notApplicable: withoutInlineData,
   program: (_profile, pageBytes) => h4a(pageBytes),
 };

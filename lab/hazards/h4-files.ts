@@ -9,7 +9,6 @@ import { putFolio } from '../../engine/mm/alloc.js';
 import { readFolio } from '../../engine/mm/filemap.js';
 import { PG, unlockFolio } from '../../engine/mm/folio.js';
 import { cacheLookup } from '../../engine/mm/pagecache.js';
-import { PTE } from '../../engine/mm/pte.js';
 import { createMm, type MapRequest, mmap, VM } from '../../engine/mm/vma.js';
 import type { Profile } from '../../engine/profile/profile.js';
 import { Errno, type ErrnoCode, InvariantError } from '../../engine/sched/errors.js';
@@ -142,11 +141,13 @@ export function* expecting(codes: readonly ErrnoCode[], op: Op<void>): Op<void> 
   }
 }
 
-/** At rest each word of the file is on the disk, or in a page that is known to be dirty. */
+/**
+ * At rest each word of the file is on the disk, or in a page that is marked dirty. A dirty PTE alone
+ * is not enough: no fsync looks for it.
+ */
 export function lostWords(m: Machine, hazard: string): Finding[] {
   const pfn = cacheLookup(m, FILE, 0);
   if (pfn === 0 || (m.state.flags[pfn] & PG.dirty) !== 0) return [];
-  if (m.state.pte.some((e) => e >>> PTE.pfnShift === pfn && (e & PTE.dirty) !== 0)) return [];
   const at = m.frames.wordOffset(pfn);
   const findings: Finding[] = [];
   for (let word = 0; word * 4 < loadLong(m.state.iSize, FILE); word++) {
@@ -157,7 +158,9 @@ export function lostWords(m: Machine, hazard: string): Finding[] {
       kind: 'lost-write',
       hazard,
       task: 'all',
-      message: `word ${String(word)} is ${String(inMemory)} in a clean page, but ${String(onDisk)} on the disk`,
+      message:
+        `word ${String(word)} is ${String(inMemory)} in a page that is not marked dirty, but ` +
+        `${String(onDisk)} on the disk: no fsync would write it`,
     });
   }
   return findings;

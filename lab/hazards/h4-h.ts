@@ -28,7 +28,7 @@ export const H4H: Hazard = {
     'page of such a file has: a null pointer. If it happens just after the end has looked, and before ' +
     'it has the lock of the inline data, there are no inline data to store to, which the kernel takes ' +
     'for a bug of its own. To look twice, as 6.12 does, makes the second window smaller.',
-  mayGoWrong: ['bug'],
+  mayGoWrong: ['bug', 'lost-write'],
   notApplicable: withoutInlineData,
   program: (_profile, pageBytes) => h4h(pageBytes),
 };
