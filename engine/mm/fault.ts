@@ -6,6 +6,7 @@ import { loadLong } from '../memory/long.js';
 import { add, cas, load, or, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import {
+  downRead,
   spinUnlock,
   takeRead,
   takeSpinLock,
@@ -27,6 +28,8 @@ import { findVma, VM } from './vma.js';
 /**
  * Handles a fault at `vpn` (handle_mm_fault). The caller holds mmap_lock shared and looks at the
  * PTE again afterwards: a fault may have to be taken twice.
+ * @param mayRetry the caller can cope with a dropped mmap_lock (FAULT_FLAG_ALLOW_RETRY, and not yet TRIED)
+ * @returns true if mmap_lock was dropped (VM_FAULT_RETRY): take it, and fault again without `mayRetry`
  * @throws Errno EFAULT for what would be SIGSEGV; EIO, ENOSPC, ENOMEM for what would be SIGBUS
  */
 export function* handleFault(
@@ -35,7 +38,8 @@ export function* handleFault(
   mm: number,
   vpn: number,
   isWrite: boolean,
-): Op<void> {
+  mayRetry = false,
+): Op<boolean> {
   const s = m.state;
   const vma = findVma(m, mm, vpn);
   if (vma < 0)
@@ -52,18 +56,18 @@ export function* handleFault(
   }
   if (lab?.point()) yield STEP;
   const entry = load(s.pte, pteIndex(m, mm, vpn));
-  if ((entry & PTE.present) !== 0 && (!isWrite || (entry & PTE.write) !== 0)) return;
+  if ((entry & PTE.present) !== 0 && (!isWrite || (entry & PTE.write) !== 0)) return false;
   const inode = read(s.vmaInode, vma) - 1;
   if (inode < 0) {
     yield* anonymousFault(task, m, mm, vpn);
-    return;
+    return false;
   }
   const index = read(s.vmaPgoff, vma) + vpn - read(s.vmaStart, vma);
   const wasMapped = (entry & PTE.present) !== 0;
   let pfn: number;
   if (wasMapped) {
     pfn = yield* mappedFolio(task, m, mm, vpn, entry);
-    if (pfn === 0) return; // the PTE changed: fault again if need be
+    if (pfn === 0) return false; // the PTE changed: fault again if need be
   } else {
     pfn = yield* lockedFileFolio(task, m, inode, index);
     // A read fault keeps the folio locked until it is mapped, so that a truncate finds the mapping.
@@ -72,12 +76,46 @@ export function* handleFault(
     unlockFolio(task, m, pfn);
   }
   try {
-    if (isWrite) yield* writeFault(task, m, mm, vpn, inode, index, pfn, wasMapped);
+    if (!isWrite) return false;
+    if (yield* retryUnlocked(task, m, mm, inode, mayRetry)) return true;
+    yield* writeFault(task, m, mm, vpn, inode, index, pfn, wasMapped);
+    return false;
   } finally {
     if (lab?.point()) yield STEP;
     const before = add(s.refcount, pfn, -1);
     if (before <= 1) yield* lastPut(task, m, pfn, before, 1);
   }
+}
+
+/**
+ * What a file system's page_mkwrite can't do under mmap_lock is done without it (MkwriteRetry).
+ * @returns true if mmap_lock was dropped for it
+ * @throws Errno EIO if it is needed, but the caller of the fault can't cope with that; as prepare()
+ */
+function* retryUnlocked(
+  task: Task,
+  m: Machine,
+  mm: number,
+  inode: number,
+  mayRetry: boolean,
+): Op<boolean> {
+  const { mkwriteRetry } = m.fs;
+  if (mkwriteRetry === undefined || mkwriteRetry === null) return false;
+  if (!(yield* mkwriteRetry.needed(task, inode))) return false;
+  if (!mayRetry) {
+    throw new Errno('EIO', 'page_mkwrite has to drop mmap_lock, but may not (SIGBUS)');
+  }
+  yield* mkwriteRetry.hold(task, inode);
+  if (lab?.point()) yield STEP;
+  upRead(task, m.mmapLock, mm);
+  try {
+    yield* mkwriteRetry.prepare(task, inode);
+  } catch (error) {
+    // A fault that fails returns with the lock held.
+    yield* downRead(task, m.mmapLock, mm);
+    throw error;
+  }
+  return true;
 }
 
 /** The folio that a present PTE maps, with a reference; 0 if the PTE changed. */

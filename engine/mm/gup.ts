@@ -72,7 +72,7 @@ export function* pinUserPagesFast(
 ): Op<number> {
   const done = holdsLocks(m, flags) ? 0 : yield* gupFast(task, m, mm, vpn, count, flags, out);
   if (done === count) return done;
-  return yield* gupSlow(task, m, mm, vpn, count, flags, out, done);
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, done, true);
 }
 
 /** The lock-free walk: per page, read the PTE, take the reference, read the PTE again. */
@@ -154,7 +154,24 @@ export function* pinUserPagesRemote(
   flags: number,
   out: Int32Array,
 ): Op<number> {
-  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0);
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0, true);
+}
+
+/**
+ * As pinUserPagesRemote(), of a caller that counts on mmap_lock being held all the time, so that its
+ * faults can't be retried (plain pin_user_pages(), without a `locked` pointer): unless the rules let it.
+ */
+export function* pinUserPages(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  count: number,
+  flags: number,
+  out: Int32Array,
+): Op<number> {
+  const { plainGupMayRetry } = m.profile;
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0, plainGupMayRetry);
 }
 
 /** The slow way: mmap_lock, VMA checks, faults (pin_user_pages_unlocked). */
@@ -167,11 +184,13 @@ function* gupSlow(
   flags: number,
   out: Int32Array,
   start: number,
+  mayRetry: boolean,
 ): Op<number> {
   yield* downRead(task, m.mmapLock, mm);
   const isWrite = (flags & FOLL.write) !== 0;
   let done = start;
   let faulted = false;
+  let tried = false;
   try {
     while (done < count) {
       if (!(yield* checkVma(m, mm, vpn + done, flags))) break;
@@ -181,9 +200,11 @@ function* gupSlow(
       const pfn = yield* followPage(task, m, mm, vpn + done, flags);
       if (pfn !== 0) {
         if (yield* keep(task, m, mm, vpn + done, flags, pfn)) out[done++] = pfn;
+        tried = false;
         continue;
       }
-      yield* handleFault(task, m, mm, vpn + done, isWrite);
+      tried = yield* handleFault(task, m, mm, vpn + done, isWrite, mayRetry && !tried);
+      if (tried) yield* downRead(task, m.mmapLock, mm);
       faulted = true;
     }
     if (done === 0) {
