@@ -22,9 +22,27 @@ export interface DaxOperations {
   frameOf(task: Task, inode: number, index: number): Op<number>;
 }
 
+/**
+ * The way out of page_mkwrite for a file system that needs a lock which mmap_lock must not be held
+ * around: drop mmap_lock, do the work, and let the fault be taken again (VM_FAULT_RETRY).
+ */
+export interface MkwriteRetry {
+  /** Has the inode work of that kind? */
+  needed(task: Task, inode: number): Op<boolean>;
+
+  /** Keeps the inode for prepare(): the last moment at which mmap_lock does. */
+  hold(task: Task, inode: number): Op<void>;
+
+  /** The work, without mmap_lock. @throws Errno ENOSPC, EIO (the fault ends in SIGBUS) */
+  prepare(task: Task, inode: number): Op<void>;
+}
+
 export interface FileSystem {
   /** Null: no file of it is on persistent memory. */
   readonly dax: DaxOperations | null;
+
+  /** Set by a file system whose page_mkwrite may drop mmap_lock. */
+  readonly mkwriteRetry?: MkwriteRetry | null;
 
   /** A page must not change while it is written (checksums over it): SB_I_STABLE_WRITES. */
   readonly stableWrites: boolean;

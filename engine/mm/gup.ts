@@ -12,8 +12,20 @@ import { lastPut, putFolio, undoGet } from './alloc.js';
 import { balanceDirty } from './balance.js';
 import { markDirty } from './dirty.js';
 import { handleFault, pageMkwrite } from './fault.js';
-import { countPins, isGettable, lockFolio, PG, PIN_BIAS, tryGet, unlockFolio } from './folio.js';
+import {
+  countPins,
+  isGettable,
+  lockFolio,
+  PG,
+  PIN_BIAS,
+  tryGet,
+  unlockFolio,
+  waitOnWriteback,
+  waitStable,
+} from './folio.js';
+import { checkLongtermDax, isSlowForMedia, keepInode, keptInodes } from './gup-dax.js';
 import { hasLease } from './lease.js';
+import { mapPrivateCopy } from './private-copy.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { findVma, VM } from './vma.js';
 
@@ -29,6 +41,14 @@ const REMEDY = {
 } as const;
 
 const LONGTERM_WRITE = FOLL.longterm | FOLL.write;
+
+/**
+ * Does a call with these flags, besides its references, hold the folio locks until the unpin? The
+ * rules P2 and P11 ask it of writers that are quick.
+ */
+export function holdsLocks(m: Machine, flags: number): boolean {
+  return m.profile.shortPinHolds !== 'nothing' && (flags & LONGTERM_WRITE) === FOLL.write;
+}
 
 /** What one reference of a call adds to a small folio's count. */
 function referenceOf(flags: number): number {
@@ -51,9 +71,9 @@ export function* pinUserPagesFast(
   flags: number,
   out: Int32Array,
 ): Op<number> {
-  const done = yield* gupFast(task, m, mm, vpn, count, flags, out);
+  const done = holdsLocks(m, flags) ? 0 : yield* gupFast(task, m, mm, vpn, count, flags, out);
   if (done === count) return done;
-  return yield* gupSlow(task, m, mm, vpn, count, flags, out, done);
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, done, true);
 }
 
 /** The lock-free walk: per page, read the PTE, take the reference, read the PTE again. */
@@ -73,7 +93,10 @@ function* gupFast(
   // The policy on long-term writable file pins needs the VMA: only anonymous pages go the fast way.
   const onlyAnon = (flags & LONGTERM_WRITE) === LONGTERM_WRITE;
   // Frames of the media that the slow way has to look at more closely.
-  const slowFrom = isSlowForMedia(m, flags) ? m.mediaFirst : m.geometry.pages;
+  const slowFrom = isSlowForMedia(m, (flags & FOLL.longterm) !== 0, (flags & FOLL.pin) !== 0)
+    ? m.mediaFirst
+    : m.geometry.pages;
+  const notWritten = waitsForWriteback(m, flags);
   if (vpn < 0 || vpn + count > m.geometry.mmPages) return 0; // what lies beyond is another address space's
   if (lab?.point()) yield STEP;
   const sequence = load(writeProtectSeq, mm);
@@ -108,6 +131,13 @@ function* gupFast(
         break;
       }
     }
+    if (notWritten) {
+      if (lab?.point()) yield STEP;
+      if ((load(pageFlags, pfn) & PG.writeback) !== 0) {
+        yield* putFolio(task, m, pfn, reference);
+        break;
+      }
+    }
     out[done] = pfn;
   }
   if ((flags & FOLL.pin) !== 0) countPins(m, done, 0);
@@ -115,11 +145,6 @@ function* gupFast(
   if (load(writeProtectSeq, mm) === sequence) return done;
   yield* unpinUserPages(task, m, out, done, reference, false);
   return 0;
-}
-
-/** Must pins of the media go the slow way: long-term ones for the policy, others to keep the inode (P18)? */
-function isSlowForMedia(m: Machine, flags: number): boolean {
-  return (flags & FOLL.longterm) !== 0 || ((flags & FOLL.pin) !== 0 && m.pinKeepsInode);
 }
 
 /**
@@ -135,7 +160,24 @@ export function* pinUserPagesRemote(
   flags: number,
   out: Int32Array,
 ): Op<number> {
-  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0);
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0, true);
+}
+
+/**
+ * As pinUserPagesRemote(), of a caller that counts on mmap_lock being held all the time, so that its
+ * faults can't be retried (plain pin_user_pages(), without a `locked` pointer): unless the rules let it.
+ */
+export function* pinUserPages(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  count: number,
+  flags: number,
+  out: Int32Array,
+): Op<number> {
+  const { plainGupMayRetry } = m.profile;
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0, plainGupMayRetry);
 }
 
 /** The slow way: mmap_lock, VMA checks, faults (pin_user_pages_unlocked). */
@@ -148,21 +190,31 @@ function* gupSlow(
   flags: number,
   out: Int32Array,
   start: number,
+  mayRetry: boolean,
 ): Op<number> {
   yield* downRead(task, m.mmapLock, mm);
   const isWrite = (flags & FOLL.write) !== 0;
   let done = start;
   let faulted = false;
+  let tried = false;
   try {
     while (done < count) {
       if (!(yield* checkVma(m, mm, vpn + done, flags))) break;
+      if (getsPrivateCopy(m, mm, vpn + done, flags)) {
+        yield* mapPrivateCopy(task, m, mm, vpn + done);
+      }
       const pfn = yield* followPage(task, m, mm, vpn + done, flags);
       if (pfn !== 0) {
-        if (pfn >= m.mediaFirst) yield* keepInode(task, m, mm, vpn + done, flags);
-        out[done++] = pfn;
+        const held =
+          pfn < m.mediaFirst
+            ? yield* keep(task, m, mm, vpn + done, flags, pfn)
+            : yield* keepInode(task, m, mm, vpn + done, (flags & FOLL.pin) !== 0);
+        if (held) out[done++] = pfn;
+        tried = false;
         continue;
       }
-      yield* handleFault(task, m, mm, vpn + done, isWrite);
+      tried = yield* handleFault(task, m, mm, vpn + done, isWrite, mayRetry && !tried);
+      if (tried) yield* downRead(task, m.mmapLock, mm);
       faulted = true;
     }
     if (done === 0) {
@@ -199,55 +251,29 @@ function* checkVma(m: Machine, mm: number, vpn: number, flags: number): Op<boole
       `page ${String(vpn)} is not mapped for ${isWrite ? 'writing' : 'reading'}`,
     );
   }
-  const inode = read(s.vmaInode, vma) - 1;
-  if ((flags & FOLL.longterm) !== 0 && inode >= 0 && m.fs.dax?.isDax(inode) === true) {
-    yield* checkLongtermDax(m, inode, mm);
+  if ((flags & FOLL.longterm) !== 0) yield* checkLongtermDax(m, mm, read(s.vmaInode, vma) - 1);
+  if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || !isSharedFile(m, vma)) return true;
+  switch (m.profile.longtermFilePin) {
+    case 'allow':
+    case 'private-copy':
+      return true;
+    case 'refuse':
+      return false;
+    case 'lease':
+      if (lab?.point()) yield STEP;
+      return hasLease(m, read(s.vmaInode, vma) - 1, mm);
   }
-  if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || (vmFlags & VM.shared) === 0) return true;
-  if (inode < 0 || m.profile.longtermFilePin === 'allow') return true;
-  if (m.profile.longtermFilePin === 'refuse') return false;
-  if (lab?.point()) yield STEP;
-  return hasLease(m, inode, mm);
 }
 
-/**
- * The policy on long-term pins of DAX pages, which hold up truncate. Refused by VMA or (6.15) by
- * folio comes to the same here, where only DAX files map the media.
- * @throws Errno EOPNOTSUPP
- */
-function* checkLongtermDax(m: Machine, inode: number, mm: number): Op<void> {
-  const { longtermDaxPin } = m.profile;
-  if (longtermDaxPin === 'allow') return;
-  if (longtermDaxPin === 'lease') {
-    if (lab?.point()) yield STEP;
-    if (hasLease(m, inode, mm)) return;
-  }
-  throw new Errno(
-    'EOPNOTSUPP',
-    `a long-term pin of a DAX file is refused by ${m.profile.name}: ` +
-      (longtermDaxPin === 'lease' ? 'take a layout lease of it first' : 'use a buffer elsewhere'),
-  );
+/** Is this a long-term registration that gets a private copy of a file's page? Under mmap_lock. */
+function getsPrivateCopy(m: Machine, mm: number, vpn: number, flags: number): boolean {
+  if (m.profile.longtermFilePin !== 'private-copy') return false;
+  return (flags & LONGTERM_WRITE) === LONGTERM_WRITE && isSharedFile(m, findVma(m, mm, vpn));
 }
 
-/** P18: a pin of the media has a reference to its inode. mmap_lock is held, so that the mapping has one. */
-function* keepInode(task: Task, m: Machine, mm: number, vpn: number, flags: number): Op<void> {
-  if (!m.pinKeepsInode || (flags & FOLL.pin) === 0) return;
-  yield* m.fs.grabInode(task, read(m.state.vmaInode, findVma(m, mm, vpn)) - 1);
-}
-
-/**
- * The inodes that pins of the media have kept (P18): the pages tell them. A page that truncate took
- * away under its pin (before 4.18) has forgotten its inode, and the reference is lost.
- */
-function* keptInodes(m: Machine, pfns: Int32Array, count: number): Op<number[]> {
-  const inodes: number[] = [];
-  for (let i = 0; i < count; i++) {
-    if (pfns[i] < m.mediaFirst) continue;
-    if (lab?.point()) yield STEP;
-    const inode = load(m.state.mapping, pfns[i]) - 1;
-    if (inode >= 0) inodes.push(inode);
-  }
-  return inodes;
+/** Does the VMA map a file shared? Under mmap_lock. */
+function isSharedFile(m: Machine, vma: number): boolean {
+  return (read(m.state.vmaFlags, vma) & VM.shared) !== 0 && read(m.state.vmaInode, vma) !== 0;
 }
 
 /** The page that the PTE allows, with the reference, taken under the PTL; 0 if it takes a fault. */
@@ -273,11 +299,81 @@ function* followPage(task: Task, m: Machine, mm: number, vpn: number, flags: num
   return pfn;
 }
 
+/** P10: must a call with these flags not return a page under writeback? */
+function waitsForWriteback(m: Machine, flags: number): boolean {
+  return m.profile.gupWaitsForWriteback && (flags & FOLL.write) !== 0;
+}
+
+/**
+ * What the rules in force ask of a page that was got: not to be under writeback (P10), or to be
+ * locked until the unpin (P11) and told to its file system (P2). If that took waiting, the page may
+ * be write-protected, or not the file's, by now: then it is let go of.
+ * @returns false: look at the PTE again
+ * @throws Errno ENOSPC, EIO from write_begin
+ */
+function* keep(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  flags: number,
+  pfn: number,
+): Op<boolean> {
+  const locks = holdsLocks(m, flags);
+  if (!locks && !waitsForWriteback(m, flags)) return true;
+  let kept = false;
+  try {
+    kept = locks
+      ? yield* lockForWrite(task, m, pteIndex(m, mm, vpn), pfn)
+      : yield* isNotWritten(task, m, pfn);
+  } finally {
+    if (!kept) yield* putFolio(task, m, pfn, referenceOf(flags));
+  }
+  return kept;
+}
+
+/** Is the folio not under writeback? If it is, waits until that ends: the caller has to fault again. */
+function* isNotWritten(task: Task, m: Machine, pfn: number): Op<boolean> {
+  if (lab?.point()) yield STEP;
+  if ((load(m.state.flags, pfn) & PG.writeback) === 0) return true;
+  yield* waitOnWriteback(task, m, pfn);
+  return false;
+}
+
+/** Locks a folio that a PTE maps for writing, and tells its file system; false if it no longer does. */
+function* lockForWrite(task: Task, m: Machine, pte: number, pfn: number): Op<boolean> {
+  yield* lockFolio(task, m, pfn);
+  let kept = false;
+  try {
+    // Under the folio lock nothing write-protects or truncates the page; a mapping that was only
+    // taken away is faulted in again.
+    if (lab?.point()) yield STEP;
+    const entry = load(m.state.pte, pte);
+    if (entry >>> PTE.pfnShift !== pfn || (entry & PTE.write) === 0) return false;
+    if (m.profile.shortPinHolds === 'write-begin') {
+      if (lab?.point()) yield STEP;
+      const inode = load(m.state.mapping, pfn) - 1;
+      if (inode >= 0) {
+        yield* waitStable(task, m, pfn);
+        yield* m.fs.prepareWrite(task, inode, read(m.state.index, pfn), pfn);
+      }
+    }
+    kept = true;
+    return true;
+  } finally {
+    if (!kept) {
+      if (lab?.point()) yield STEP;
+      unlockFolio(task, m, pfn);
+    }
+  }
+}
+
 /**
  * Gives references back (unpin_user_pages; put_page for plain gets).
  * @param reference PIN_BIAS for pins, 1 for gets
  * @param makeDirty marks each page dirty first, as unpin_user_pages_dirty_lock does: only pages
  *   that are seen clean are locked for it, since a dirty one will be written anyway
+ * @param got the flags of the call that got the pages, where rules on short pins (P2, P11) may matter
  */
 export function* unpinUserPages(
   task: Task,
@@ -286,15 +382,21 @@ export function* unpinUserPages(
   count: number,
   reference: number,
   makeDirty: boolean,
+  got = 0,
 ): Op<void> {
   const { flags, refcount } = m.state;
   const { pinWaits } = m;
   const kept = reference === PIN_BIAS && m.pinKeepsInode ? yield* keptInodes(m, pfns, count) : null;
+  const locked = holdsLocks(m, got);
   for (let i = 0; i < count; i++) {
     const pfn = pfns[i];
     if (makeDirty) {
       if (lab?.point()) yield STEP;
-      if ((load(flags, pfn) & PG.dirty) === 0) yield* dirtyPinned(task, m, pfn);
+      if ((load(flags, pfn) & PG.dirty) === 0) yield* dirtyPinned(task, m, pfn, got);
+    }
+    if (locked && pfn < m.mediaFirst) {
+      if (lab?.point()) yield STEP;
+      unlockFolio(task, m, pfn);
     }
     const before =
       lab === null
@@ -307,8 +409,15 @@ export function* unpinUserPages(
   if (kept !== null) for (const inode of kept) yield* m.fs.putInode(task, inode);
 }
 
-/** set_page_dirty_lock, or (best-known) the same through page_mkwrite so that nothing is missed. Never fails. */
-export function* dirtyPinned(task: Task, m: Machine, pfn: number): Op<void> {
+/**
+ * set_page_dirty_lock, or (P1) the same through page_mkwrite so that nothing is missed. Never fails.
+ * @param got as in unpinUserPages(): who holds the folio lock since then does not take it again
+ */
+export function* dirtyPinned(task: Task, m: Machine, pfn: number, got = 0): Op<void> {
+  if (holdsLocks(m, got)) {
+    yield* markDirty(task, m, pfn);
+    return;
+  }
   if (m.profile.unpinDirtiesThroughMkwrite && (yield* dirtyWithNotice(task, m, pfn))) return;
   yield* lockFolio(task, m, pfn);
   yield* markDirty(task, m, pfn);
