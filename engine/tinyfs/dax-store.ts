@@ -2,17 +2,16 @@
 // with a map of who owns which block. What a device stores into a block whose owner is not the file
 // that was pinned is the storage use-after-free of the fsdax threads (H2-a, b, c, m).
 //
-//   extra:  active | lock of the maps | users of the mount | free objects of kernel memory
+//   extra:  active | users of the mount | free objects of kernel memory
 //           | owner of block 0, 1, ... (ino, 0: free) | block of file 0, 1, ... (block + 1, 0: none)
 //
 // Block b is the frame mediaFirst + b. Inode slot i is always the file with the number i + 1, so that
-// reading an inode in again is finding its slot.
+// reading an inode in again is finding its slot. i_data_sem of slot 0 covers the maps of all files.
 
 import type { Machine } from '../machine.js';
 import { storeLong } from '../memory/long.js';
 import { add, load, read, store, write } from '../memory/word.js';
-import type { DaxOperations, SyncMode } from '../mm/address-space.js';
-import { PAGE_INDEX_MAX } from '../mm/address-space.js';
+import { type DaxOperations, PAGE_INDEX_MAX, type SyncMode } from '../mm/address-space.js';
 import { setMediaAside } from '../mm/alloc.js';
 import {
   breakLayout,
@@ -24,15 +23,7 @@ import { daxWriteback } from '../mm/dax-writeback.js';
 import { breakLease, endBreak } from '../mm/lease.js';
 import { unmapRange } from '../mm/truncate.js';
 import { Errno, InvariantError } from '../sched/errors.js';
-import {
-  downRead,
-  downWrite,
-  type Locks,
-  mutexLock,
-  mutexUnlock,
-  upRead,
-  upWrite,
-} from '../sched/lock.js';
+import { downRead, downWrite, type Locks, upRead, upWrite } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { BareFs } from './bare.js';
@@ -54,19 +45,28 @@ export function daxStoreWords(g: DaxGeometry): number {
   return FIRST_OWNER + g.blocks + g.files;
 }
 
+/** What a word of `extra` is, for diagrams. */
+export function nameOfDaxWord(g: DaxGeometry, word: number): string {
+  const fixed = ['mounted', 'users of the mount', 'free kernel memory'];
+  if (word < FIRST_OWNER) return fixed[word];
+  if (word < FIRST_OWNER + g.blocks) return `owner of block ${String(word - FIRST_OWNER)}`;
+  return `block of inode ${String(word - FIRST_OWNER - g.blocks + 1)}`;
+}
+
 /** i_mode of a directory. */
 export const DIRECTORY = 0o040000;
 
+/** The inode slot whose i_data_sem covers the maps. */
+const MAPS = 0;
+
 const ACTIVE = 0;
-const LOCK = 1;
-const USERS = 2;
-const OBJECTS = 3;
-const FIRST_OWNER = 4;
+const USERS = 1;
+const OBJECTS = 2;
+const FIRST_OWNER = 3;
 
 export class DaxStore extends BareFs implements InodeOperations {
   override readonly dax: DaxOperations;
   readonly inodes: InodeLife;
-  private readonly lock: Locks;
   /** i_rwsem of directories: a class of its own to lockdep. */
   private readonly directories: Locks;
 
@@ -77,7 +77,6 @@ export class DaxStore extends BareFs implements InodeOperations {
   ) {
     super();
     m.useMedia(m.geometry.pages - g.blocks);
-    this.lock = m.locks('alloc_sem', m.state.extra.subarray(LOCK, LOCK + 1));
     this.directories = m.locks('i_rwsem(dir)', m.state.iRwsem);
     this.inodes = new InodeLife(m, 0, g.files, ACTIVE, this);
     this.dax = {
@@ -308,9 +307,10 @@ export class DaxStore extends BareFs implements InodeOperations {
 
   /** The frame of the file's page; allocates its block. @throws Errno ENOSPC */
   private *frameOf(task: Task, inode: number): Op<number> {
-    const { extra, ino } = this.m.state;
+    const { m } = this;
+    const { extra, ino } = m.state;
     const at = this.fileWord(inode);
-    yield* mutexLock(task, this.lock, 0);
+    yield* downWrite(task, m.iDataSem, MAPS);
     let block = read(extra, at) - 1;
     if (block < 0) {
       block = this.freeOne();
@@ -320,7 +320,7 @@ export class DaxStore extends BareFs implements InodeOperations {
       }
     }
     if (lab?.point()) yield STEP;
-    mutexUnlock(task, this.lock, 0);
+    upWrite(task, m.iDataSem, MAPS);
     if (block < 0) throw new Errno('ENOSPC', `none of ${String(this.g.blocks)} blocks is free`);
     return this.m.mediaFirst + block;
   }
@@ -334,15 +334,16 @@ export class DaxStore extends BareFs implements InodeOperations {
   }
 
   private *freeBlock(task: Task, inode: number): Op<void> {
-    const { extra } = this.m.state;
-    yield* mutexLock(task, this.lock, 0);
+    const { m } = this;
+    const { extra } = m.state;
+    yield* downWrite(task, m.iDataSem, MAPS);
     const block = read(extra, this.fileWord(inode)) - 1;
     if (block >= 0) {
       write(extra, FIRST_OWNER + block, 0);
       write(extra, this.fileWord(inode), 0);
     }
     if (lab?.point()) yield STEP;
-    mutexUnlock(task, this.lock, 0);
+    upWrite(task, m.iDataSem, MAPS);
   }
 
   private fileWord(inode: number): number {

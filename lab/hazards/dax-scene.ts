@@ -14,7 +14,7 @@ import type { Profile } from '../../engine/profile/profile.js';
 import { Errno } from '../../engine/sched/errors.js';
 import type { Op, Task } from '../../engine/sched/op.js';
 import { lab, STEP } from '../../engine/sched/step.js';
-import { DaxStore, daxStoreWords } from '../../engine/tinyfs/dax-store.js';
+import { DaxStore, daxStoreWords, nameOfDaxWord } from '../../engine/tinyfs/dax-store.js';
 import type { ActorSource, Program } from '../program.js';
 
 /** Inode slots. F and H are files of one DAX file system; what the device reads lies elsewhere. */
@@ -34,6 +34,8 @@ export interface Scene {
   readonly name: string;
   readonly pageBytes: number;
   readonly actors: readonly ActorSource[];
+  /** What OWN_WORD is, if the program uses it. */
+  readonly ownWord?: string;
   /** A direct I/O read has pinned F's page before the run begins: DEVICE ends it. */
   readonly inFlight: boolean;
   /** After F is mapped, with its block, and perhaps pinned: the rest of the initial state. */
@@ -67,6 +69,10 @@ export function daxProgram(scene: Scene): Program {
     },
     setUp: (task, m) => setUp(task, m, scene),
     actors: scene.actors,
+    nameOfExtra: (word) => {
+      if (word === IN_FLIGHT) return 'frame told to the device';
+      return word === OWN_WORD ? (scene.ownWord ?? 'unused') : nameOfDaxWord(STORE, word);
+    },
     verify: (m) => {
       const fs = DaxStore.of(m);
       return [

@@ -1,6 +1,11 @@
 // H2-d: eviction takes the lock that a reader of directories holds when it allocates memory.
 
-import { DaxStore, DIRECTORY, daxStoreWords } from '../../engine/tinyfs/dax-store.js';
+import {
+  DaxStore,
+  DIRECTORY,
+  daxStoreWords,
+  nameOfDaxWord,
+} from '../../engine/tinyfs/dax-store.js';
 import { I } from '../../engine/tinyfs/inode-life.js';
 import type { Hazard } from '../hazard.js';
 
@@ -61,6 +66,7 @@ export const H2D: Hazard = {
         },
       },
     ],
+    nameOfExtra: (word) => nameOfDaxWord(STORE, word),
     verify: () => [],
   }),
 };

@@ -39,6 +39,7 @@ export const H2I: Hazard = {
       name: 'H2-i',
       pageBytes,
       inFlight: false,
+      ownWord: 'frame in the pipe',
       setUp: function* (_task, m) {
         m.state.iNlink[F] = 0;
       },

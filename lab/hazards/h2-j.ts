@@ -29,6 +29,7 @@ export const H2J: Hazard = {
       name: 'H2-j',
       pageBytes,
       inFlight: false,
+      ownWord: 'frame registered',
       setUp: function* (task, m) {
         if (profile.longtermDaxPin !== 'lease') return;
         yield* takeLease(m, F, MM);
