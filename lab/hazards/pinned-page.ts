@@ -91,6 +91,14 @@ export function* writeFile(task: Task, m: Machine, mode: 'none' | 'all'): Op<voi
 }
 
 /**
+ * Long before the hazard begins the flusher has written the pinned page; unless the rules make it wait
+ * for the pin: then the page is dirty still.
+ */
+export function* writtenOnce(task: Task, m: Machine): Op<void> {
+  if (m.profile.pinnedSyncNone !== 'wait') yield* writeFile(task, m, 'none');
+}
+
+/**
  * Is a word of the file lost? What counts is the page while a writeback is still to come for it,
  * and else the disk. A dirty page without buffers is left to the writeback that trips over it; and a
  * private copy, if the process maps one, is what fsync will write.
