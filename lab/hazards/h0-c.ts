@@ -30,7 +30,7 @@ export const H0C: Hazard = {
     'until the flusher wrote the page for the first time: from then on it is clean, and a peer that ' +
     'writes to it takes no fault. The program is told that the data have arrived, calls fsync, and ' +
     'fsync finds nothing to write and says that all is well. Then the power fails.',
-  mayGoWrong: ['lost-write'],
+  mayGoWrong: ['lost-write', 'hang'],
   program: (_profile, pageBytes) => h0c(pageBytes),
 };
 
