@@ -29,9 +29,9 @@ import {
   stopHandle,
   tidAtLeast,
 } from './journal.js';
-import { FILE_BYTES_MAX, INLINE_BYTES_MAX, IP, LAST_PAGE, S_IF } from './layout.js';
+import { FILE_BYTES_MAX, INLINE_BYTES_MAX, IP, S_IF } from './layout.js';
 import { readAhead } from './readahead.js';
-import { takeError, writepages } from './writepages.js';
+import { takeError, writeAllPages } from './writepages.js';
 
 /**
  * Reads bytes of a file through the page cache.
@@ -243,7 +243,7 @@ export function* zeroCachedTail(task: Task, v: Vol, inode: number): Op<void> {
 export function* fsync(task: Task, v: Vol, inode: number): Op<void> {
   let failure: Errno | null = null;
   try {
-    yield* writepages(task, v, inode, 'all', 0, LAST_PAGE);
+    yield* writeAllPages(task, v, inode);
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
     failure = error;

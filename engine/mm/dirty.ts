@@ -70,6 +70,15 @@ export function* cancelDirty(task: Task, m: Machine, inode: number, pfn: number)
   if ((before & PG.dirty) !== 0) accountDirty(m, -1);
 }
 
+/**
+ * Clears the dirty flag and nothing else (folio_clear_dirty): the page stays on the account, and in
+ * the tree keeps its mark. What ext4 did from 5.18 on with a page that it drops (kernel.md 3).
+ */
+export function* clearDirtyFlag(m: Machine, pfn: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  and(m.state.flags, pfn, ~PG.dirty);
+}
+
 /** Sets writeback on a locked folio: the flag, and the marks (folio_start_writeback). */
 export function* startWriteback(task: Task, m: Machine, inode: number, pfn: number): Op<void> {
   const s = m.state;

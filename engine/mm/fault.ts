@@ -97,8 +97,8 @@ function* mappedFolio(task: Task, m: Machine, mm: number, vpn: number, entry: nu
   return pfn;
 }
 
-/** The file's folio, read in, locked and with a reference (filemap_fault). */
-function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+/** The file's folio, read in, locked and with a reference (filemap_fault). @throws Errno EIO, ENOMEM */
+export function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
   if (lab?.point()) yield STEP;
   if (!takeRead(task, m.invalidateLock, inode)) yield* waitRead(task, m.invalidateLock, inode);
   try {
@@ -247,7 +247,7 @@ function* anonymousFault(task: Task, m: Machine, mm: number, vpn: number): Op<vo
  * @param wasMapped it was when the fault began: a mapping that went away meanwhile stays away (pte_same)
  * @returns false if something else is mapped there now
  */
-function* installPte(
+export function* installPte(
   task: Task,
   m: Machine,
   mm: number,

@@ -24,6 +24,7 @@ import {
   waitStable,
 } from './folio.js';
 import { hasLease } from './lease.js';
+import { mapPrivateCopy } from './private-copy.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { findVma, VM } from './vma.js';
 
@@ -173,6 +174,9 @@ function* gupSlow(
   try {
     while (done < count) {
       if (!(yield* checkVma(m, mm, vpn + done, flags))) break;
+      if (getsPrivateCopy(m, mm, vpn + done, flags)) {
+        yield* mapPrivateCopy(task, m, mm, vpn + done);
+      }
       const pfn = yield* followPage(task, m, mm, vpn + done, flags);
       if (pfn !== 0) {
         if (yield* keep(task, m, mm, vpn + done, flags, pfn)) out[done++] = pfn;
@@ -215,12 +219,28 @@ function* checkVma(m: Machine, mm: number, vpn: number, flags: number): Op<boole
       `page ${String(vpn)} is not mapped for ${isWrite ? 'writing' : 'reading'}`,
     );
   }
-  if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || (vmFlags & VM.shared) === 0) return true;
-  const inode = read(s.vmaInode, vma) - 1;
-  if (inode < 0 || m.profile.longtermFilePin === 'allow') return true;
-  if (m.profile.longtermFilePin === 'refuse') return false;
-  if (lab?.point()) yield STEP;
-  return hasLease(m, inode, mm);
+  if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || !isSharedFile(m, vma)) return true;
+  switch (m.profile.longtermFilePin) {
+    case 'allow':
+    case 'private-copy':
+      return true;
+    case 'refuse':
+      return false;
+    case 'lease':
+      if (lab?.point()) yield STEP;
+      return hasLease(m, read(s.vmaInode, vma) - 1, mm);
+  }
+}
+
+/** Is this a long-term registration that gets a private copy of a file's page? Under mmap_lock. */
+function getsPrivateCopy(m: Machine, mm: number, vpn: number, flags: number): boolean {
+  if (m.profile.longtermFilePin !== 'private-copy') return false;
+  return (flags & LONGTERM_WRITE) === LONGTERM_WRITE && isSharedFile(m, findVma(m, mm, vpn));
+}
+
+/** Does the VMA map a file shared? Under mmap_lock. */
+function isSharedFile(m: Machine, vma: number): boolean {
+  return (read(m.state.vmaFlags, vma) & VM.shared) !== 0 && read(m.state.vmaInode, vma) !== 0;
 }
 
 /** The page that the PTE allows, with the reference, taken under the PTL; 0 if it takes a fault. */

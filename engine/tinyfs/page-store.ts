@@ -13,8 +13,14 @@ import { putFolio } from '../mm/alloc.js';
 import { checksumWords, copyWords } from '../mm/content.js';
 import { endWriteback } from '../mm/dirty.js';
 import { findFolio } from '../mm/filemap.js';
-import { unlockFolio } from '../mm/folio.js';
-import { attachBuffers, prepareWriteback, type ReadyFolio } from '../mm/writeback.js';
+import { PG, unlockFolio, waitOnWriteback } from '../mm/folio.js';
+import { copyBack } from '../mm/private-copy.js';
+import {
+  attachBuffers,
+  detachBuffers,
+  prepareWriteback,
+  type ReadyFolio,
+} from '../mm/writeback.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { BareFs } from './bare.js';
@@ -61,7 +67,18 @@ export class PageStore extends BareFs {
     yield* attachBuffers(this.m, pfn);
   }
 
+  /** try_to_free_buffers: not while the folio is dirty, or under writeback. */
+  override *releaseFolio(task: Task, _inode: number, pfn: number): Op<boolean> {
+    if (lab?.point()) yield STEP;
+    if ((load(this.m.state.flags, pfn) & (PG.dirty | PG.writeback)) !== 0) return false;
+    yield* detachBuffers(task, this.m, pfn);
+    return true;
+  }
+
   *writepages(task: Task, inode: number, mode: SyncMode, from: number, to: number): Op<number> {
+    if (mode === 'all' && this.m.profile.longtermFilePin === 'private-copy') {
+      yield* copyBack(task, this.m, inode, from, Math.min(to, this.pages - 1));
+    }
     const ready: ReadyFolio = { frame: 0, pinned: false };
     let written = 0;
     for (let index = from; index <= Math.min(to, this.pages - 1); index++) {
@@ -71,6 +88,8 @@ export class PageStore extends BareFs {
         yield* this.writeOne(task, index, pfn, ready.frame);
         if (ready.frame !== pfn) yield* putFolio(task, this.m, ready.frame);
         written++;
+      } else if (mode === 'all') {
+        yield* waitOnWriteback(task, this.m, pfn); // somebody else is writing it: filemap_fdatawait
       }
       yield* putFolio(task, this.m, pfn);
     }
