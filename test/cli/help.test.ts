@@ -104,7 +104,7 @@ test('the completion script for bash parses, and completes commands and options'
       encoding: 'utf8',
     }).trim();
   t.is(complete('prof'), 'profile');
-  t.is(complete('profile', ''), 'list show');
+  t.is(complete('profile', ''), 'list show diff');
   t.is(complete('bench', '--r'), '--runs');
   t.is(complete('completion', 'z'), 'zsh');
 });
