@@ -82,7 +82,7 @@ test('with --json an error is an object too', async (t) => {
     .strictObject({ error: z.strictObject({ code: z.string(), message: z.string() }) })
     .parse(JSON.parse(stdout));
   t.is(error.code, 'EUSAGE');
-  t.regex(error.message, /no profile 'linux-1\.0'; allowed are .*best-known/);
+  t.regex(error.message, /no profile 'linux-1\.0', did you .*; allowed are .*best-known/);
 });
 
 test('profiles are listed and shown', async (t) => {
