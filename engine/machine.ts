@@ -12,6 +12,7 @@ import {
 import { Frames } from './memory/frames.js';
 import { attachState, type Geometry, GLOBAL, type State, stateBytes } from './memory/layout.js';
 import type { FileSystem } from './mm/address-space.js';
+import type { MmuNotifier } from './mm/mmu-notifier.js';
 import type { Profile } from './profile/profile.js';
 import { InvariantError, type KernelBug } from './sched/errors.js';
 import type { Locks } from './sched/lock.js';
@@ -50,6 +51,9 @@ export class Machine {
   readonly folioClass: number = lockClass('folio');
 
   private waitsForPins: boolean | null = null;
+  /** A device that follows the process's page tables instead of pinning (dma/odp.ts), if there is one. */
+  notifier: MmuNotifier | null = null;
+
   private mounted: FileSystem | null = null;
 
   /** Where findings go on this thread; the default keeps them in shared state for whoever asks. */

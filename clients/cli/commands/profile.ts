@@ -2,13 +2,13 @@
 
 import type { Command } from 'commander';
 import { z } from 'zod';
-import type { Profile } from '../../../engine/profile/profile.js';
+import { originOf } from '../../../engine/profile/origin.js';
+import type { Profile, Rules } from '../../../engine/profile/profile.js';
 import { profileByName, profileNames } from '../../../engine/profile/profiles.js';
 import { answerInWords, RULES, ruleNames } from '../../../engine/profile/rules.js';
-import { readProfileFile } from '../../../lab/profile-file.js';
 import { makeCommand, makeGroup, optionsOf } from '../frame/command.js';
 import { formatTable, print, printJson } from '../frame/output.js';
-import { chooseProfile, withProfileFiles } from './lab/choose.js';
+import { chooseProfile, readProfiles, withProfileFiles } from './lab/choose.js';
 
 const SHAPE = { profileFile: z.array(z.string()) };
 
@@ -59,7 +59,7 @@ function showCommand(): Command {
   ]).argument('<name>', 'a name from: pinfold profile list, also with +PROPOSAL behind it');
   return withProfileFiles(command).action((name: string) => {
     const { json, profileFile } = optionsOf(command, SHAPE);
-    const profile = chooseProfile(name, ownProfiles(profileFile));
+    const profile = chooseProfile(name, readProfiles(profileFile));
     if (json) {
       printJson({ profile: { ...profile } });
       return;
@@ -73,29 +73,50 @@ function diffCommand(): Command {
   const command = makeCommand('diff', 'show the rules on which two profiles differ', [
     ['pinfold profile diff linux-6.12 linux-6.15', 'what a kernel changed'],
     ['pinfold profile diff best-known mine --profile-file mine.yaml', 'what you changed'],
-    ['pinfold profile diff linux-5.17 linux-5.18 --json', 'rules[] with rule, first, second'],
+    [
+      'pinfold profile diff linux-5.17 linux-5.18 --json',
+      'rules[] with rule, question, first, second, and in words with their sources',
+    ],
   ])
     .argument('<first>', 'a name from: pinfold profile list')
     .argument('<second>', 'the other one');
   return withProfileFiles(command).action((first: string, second: string) => {
     const { json, profileFile } = optionsOf(command, SHAPE);
-    const own = ownProfiles(profileFile);
+    const own = readProfiles(profileFile);
     const [a, b] = [first, second].map((name) => chooseProfile(name, own));
     const rules = ruleNames().filter((rule) => a[rule] !== b[rule]);
-    if (json) {
-      printJson({ rules: rules.map((rule) => ({ rule, first: a[rule], second: b[rule] })) });
-      return;
-    }
-    if (rules.length === 0) print('They answer every question alike.');
-    for (const rule of rules) {
-      print(`${rule}: ${RULES[rule].question}`);
-      print(`  - ${answerInWords(a, rule)}\n  + ${answerInWords(b, rule)}`);
-    }
+    if (json) printJson({ rules: rules.map((rule) => differenceOf(a, b, rule)) });
+    else print(rules.map((rule) => formatDifference(a, b, rule)).join('\n\n') || NO_DIFFERENCE);
   });
 }
 
-function ownProfiles(files: readonly string[]): Profile[] {
-  return files.map((file) => readProfileFile(file).profile);
+const NO_DIFFERENCE = 'They answer every question alike.';
+
+function differenceOf(a: Profile, b: Profile, rule: keyof Rules): object {
+  return {
+    rule,
+    question: RULES[rule].question,
+    first: a[rule],
+    second: b[rule],
+    firstInWords: answerInWords(a, rule),
+    secondInWords: answerInWords(b, rule),
+    firstFrom: originOf(a, rule),
+    secondFrom: originOf(b, rule),
+  };
+}
+
+function formatDifference(a: Profile, b: Profile, rule: keyof Rules): string {
+  const width = Math.max(a.name.length, b.name.length);
+  const answers = [a, b].flatMap((profile) => {
+    const { from, sources } = originOf(profile, rule);
+    const indent = ' '.repeat(width + 4);
+    return [
+      `  ${profile.name.padEnd(width)}  ${answerInWords(profile, rule)}`,
+      `${indent}from ${from}${sources.length === 0 ? '' : ':'}`,
+      ...sources.map((source) => `${indent}  ${source}`),
+    ];
+  });
+  return [`${rule}: ${RULES[rule].question}`, ...answers].join('\n');
 }
 
 /** Each question with its answer in words. */

@@ -1,10 +1,11 @@
 // Which hazards and profiles a command of the lab is about: by name, or from a file of the user's.
 
 import { availableParallelism } from 'node:os';
-import { type Command, InvalidArgumentError } from 'commander';
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import type { Profile } from '../../../../engine/profile/profile.js';
 import { profileByName, profileNames } from '../../../../engine/profile/profiles.js';
+import type { Hazard } from '../../../../lab/hazard.js';
 import { hazardByName, hazardNames } from '../../../../lab/hazards/index.js';
 import { CELL_BUDGET } from '../../../../lab/matrix/cell.js';
 import { nearest } from '../../../../lab/nearest.js';
@@ -50,11 +51,40 @@ export const SEARCH_SHAPE = {
   jobs: z.number(),
 };
 
+/** `<hazard>`, which completion knows; a wrong one is told by chooseHazard(). */
+export function hazardArgument(): Argument {
+  const argument = new Argument('<hazard>', 'a name from: pinfold lab list');
+  argument.argChoices = hazardNames();
+  return argument;
+}
+
+/** `--profile`, likewise: there are more than are listed. */
+export function profileOption(): Option {
+  const option = new Option('--profile <name>', 'rules in force, also with +PROPOSAL behind them');
+  option.argChoices = profileNames();
+  return option;
+}
+
+/** The profiles in files of the user. @throws Errno EINVAL */
+export function readProfiles(files: readonly string[]): Profile[] {
+  return files.map((file) => readProfileFile(file).profile);
+}
+
+/** Columns for texts that are wrapped: those of the terminal, or what mails have. */
+export function outputWidth(): number {
+  return process.stdout.isTTY ? process.stdout.columns : 100;
+}
+
 /** Names with commas between them. */
 export function names(text: string): string[] {
   const all = text.split(',').map((name) => name.trim());
   if (all.includes('')) throw new InvalidArgumentError('Give names with commas between them.');
   return [...new Set(all)];
+}
+
+/** The hazard of that name. @throws CliError EUSAGE that names the one that was meant, and what there is */
+export function chooseHazard(name: string): Hazard {
+  return hazardByName(chooseHazards([name])[0]);
 }
 
 /** The hazards of these names; all if there are none. @throws CliError EUSAGE */
@@ -66,7 +96,7 @@ export function chooseHazards(wanted: readonly string[]): string[] {
 
 /** Shipped profiles by name, and those in files; all shipped ones if neither is given. */
 export function chooseProfiles(wanted: readonly string[], files: readonly string[]): Profile[] {
-  const own = files.map((file) => readProfileFile(file).profile);
+  const own = readProfiles(files);
   const named = wanted.map((name) => chooseProfile(name, own));
   if (wanted.length === 0 && own.length === 0) return profileNames().map(profileByName);
   return [...new Map([...named, ...own].map((profile) => [profile.name, profile])).values()];
