@@ -41,6 +41,9 @@ export interface FileSystem {
   /** Null: no file of it is on persistent memory. */
   readonly dax: DaxOperations | null;
 
+  /** What a word of State.extra is, if it is the file system's: for diagrams. */
+  nameOfExtra?(word: number): string | null;
+
   /** Set by a file system whose page_mkwrite may drop mmap_lock. */
   readonly mkwriteRetry?: MkwriteRetry | null;
 

@@ -45,14 +45,6 @@ export function daxStoreWords(g: DaxGeometry): number {
   return FIRST_OWNER + g.blocks + g.files;
 }
 
-/** What a word of `extra` is, for diagrams. */
-export function nameOfDaxWord(g: DaxGeometry, word: number): string {
-  const fixed = ['mounted', 'users of the mount', 'free kernel memory'];
-  if (word < FIRST_OWNER) return fixed[word];
-  if (word < FIRST_OWNER + g.blocks) return `owner of block ${String(word - FIRST_OWNER)}`;
-  return `block of inode ${String(word - FIRST_OWNER - g.blocks + 1)}`;
-}
-
 /** i_mode of a directory. */
 export const DIRECTORY = 0o040000;
 
@@ -194,6 +186,14 @@ export class DaxStore extends BareFs implements InodeOperations {
   }
 
   // FileSystem
+
+  nameOfExtra(word: number): string | null {
+    const { blocks, files } = this.g;
+    if (word < FIRST_OWNER) return ['mounted', 'users of the mount', 'free kernel memory'][word];
+    if (word < FIRST_OWNER + blocks) return `owner of block ${String(word - FIRST_OWNER)}`;
+    const inode = word - FIRST_OWNER - blocks;
+    return inode < files ? `block of inode ${String(inode)}` : null;
+  }
 
   *readFolio(): Op<void> {
     throw new InvariantError('a DAX file has no page cache');

@@ -14,7 +14,7 @@ import type { Profile } from '../../engine/profile/profile.js';
 import { Errno } from '../../engine/sched/errors.js';
 import type { Op, Task } from '../../engine/sched/op.js';
 import { lab, STEP } from '../../engine/sched/step.js';
-import { DaxStore, daxStoreWords, nameOfDaxWord } from '../../engine/tinyfs/dax-store.js';
+import { DaxStore, daxStoreWords } from '../../engine/tinyfs/dax-store.js';
 import type { ActorSource, Program } from '../program.js';
 
 /** Inode slots. F and H are files of one DAX file system; what the device reads lies elsewhere. */
@@ -71,7 +71,7 @@ export function daxProgram(scene: Scene): Program {
     actors: scene.actors,
     nameOfExtra: (word) => {
       if (word === IN_FLIGHT) return 'frame told to the device';
-      return word === OWN_WORD ? (scene.ownWord ?? 'unused') : nameOfDaxWord(STORE, word);
+      return word === OWN_WORD && scene.ownWord !== undefined ? scene.ownWord : null;
     },
     verify: (m) => {
       const fs = DaxStore.of(m);

@@ -1,11 +1,6 @@
 // H2-d: eviction takes the lock that a reader of directories holds when it allocates memory.
 
-import {
-  DaxStore,
-  DIRECTORY,
-  daxStoreWords,
-  nameOfDaxWord,
-} from '../../engine/tinyfs/dax-store.js';
+import { DaxStore, DIRECTORY, daxStoreWords } from '../../engine/tinyfs/dax-store.js';
 import { I } from '../../engine/tinyfs/inode-life.js';
 import type { Hazard } from '../hazard.js';
 
@@ -66,7 +61,6 @@ export const H2D: Hazard = {
         },
       },
     ],
-    nameOfExtra: (word) => nameOfDaxWord(STORE, word),
     verify: () => [],
   }),
 };
