@@ -20,7 +20,7 @@ import { lastPut, putFolio } from './alloc.js';
 import { zeroTail } from './content.js';
 import { markDirty } from './dirty.js';
 import { readFolio } from './filemap.js';
-import { getFolio, PG, takeFolio, unlockFolio, waitFolio, waitOnWriteback } from './folio.js';
+import { getFolio, lockFolio, PG, takeFolio, unlockFolio, waitFolio, waitStable } from './folio.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { allocPageOrReclaim } from './reclaim.js';
 import { findVma, VM } from './vma.js';
@@ -68,21 +68,22 @@ export function* handleFault(
     return false;
   }
   const index = read(s.vmaPgoff, vma) + vpn - read(s.vmaStart, vma);
+  const wasMapped = (entry & PTE.present) !== 0;
   let pfn: number;
-  if ((entry & PTE.present) !== 0) {
+  if (wasMapped) {
     pfn = yield* mappedFolio(task, m, mm, vpn, entry);
     if (pfn === 0) return false; // the PTE changed: fault again if need be
   } else {
     pfn = yield* lockedFileFolio(task, m, inode, index);
     // A read fault keeps the folio locked until it is mapped, so that a truncate finds the mapping.
-    if (!isWrite) yield* installPte(task, m, mm, vpn, pfn, PTE.present);
+    if (!isWrite) yield* installPte(task, m, mm, vpn, pfn, PTE.present, false);
     if (lab?.point()) yield STEP;
     unlockFolio(task, m, pfn);
   }
   try {
     if (!isWrite) return false;
     if (yield* retryUnlocked(task, m, mm, inode, retry)) return true;
-    yield* writeFault(task, m, mm, vpn, inode, index, pfn);
+    yield* writeFault(task, m, mm, vpn, inode, index, pfn, wasMapped);
     return false;
   } finally {
     if (lab?.point()) yield STEP;
@@ -142,8 +143,8 @@ function* mappedFolio(task: Task, m: Machine, mm: number, vpn: number, entry: nu
   return pfn;
 }
 
-/** The file's folio, read in, locked and with a reference (filemap_fault). */
-function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+/** The file's folio, read in, locked and with a reference (filemap_fault). @throws Errno EIO, ENOMEM */
+export function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
   if (lab?.point()) yield STEP;
   if (!takeRead(task, m.invalidateLock, inode)) yield* waitRead(task, m.invalidateLock, inode);
   try {
@@ -156,6 +157,19 @@ function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number):
   }
 }
 
+/** A write fault on a page of a file, for the rules of old kernels. */
+interface WriteFault {
+  readonly mm: number;
+  readonly vpn: number;
+  readonly inode: number;
+  readonly index: number;
+  readonly pfn: number;
+  readonly wasMapped: boolean;
+}
+
+const DIRTIED = PTE.present | PTE.write | PTE.dirty;
+
+/** @param wasMapped the page was mapped when the fault began, read-only */
 function* writeFault(
   task: Task,
   m: Machine,
@@ -164,16 +178,49 @@ function* writeFault(
   inode: number,
   index: number,
   pfn: number,
+  wasMapped: boolean,
 ): Op<void> {
   if (!(yield* pageMkwrite(task, m, inode, index, pfn))) return;
-  // page_mkwrite returned the folio locked (2.6.30 on), so nothing cleans it before the PTE is dirty.
-  const locked = m.profile.mkwriteReturnsLocked;
-  const installed = yield* installPte(task, m, mm, vpn, pfn, PTE.present | PTE.write | PTE.dirty);
-  if (installed) yield* markDirty(task, m, pfn);
-  if (locked) {
-    if (lab?.point()) yield STEP;
-    unlockFolio(task, m, pfn);
+  if (!m.profile.mkwriteReturnsLocked) {
+    yield* finishUnlocked(task, m, { mm, vpn, inode, index, pfn, wasMapped });
+    return;
   }
+  // page_mkwrite returned the folio locked (2.6.30 on), so nothing cleans it before the PTE is dirty.
+  const installed = yield* installPte(task, m, mm, vpn, pfn, DIRTIED, wasMapped);
+  if (installed) yield* markDirty(task, m, pfn);
+  if (lab?.point()) yield STEP;
+  unlockFolio(task, m, pfn);
+}
+
+/**
+ * page_mkwrite returned the folio unlocked (before 2.6.30): until it is dirty for good it may be
+ * cleaned (H3-a) or truncated (H3-b). A page that was not mapped is locked again to be mapped, since
+ * nobody would find its mapping (__do_fault of 2.6.28); with P12 every page is, to be prepared and
+ * dirtied before the PTE is writable.
+ */
+function* finishUnlocked(task: Task, m: Machine, fault: WriteFault): Op<void> {
+  const { mm, vpn, inode, index, pfn, wasMapped } = fault;
+  const prepares = m.profile.mkwritePreparesDirty;
+  const locks = prepares || !wasMapped;
+  if (locks) yield* lockFolio(task, m, pfn);
+  let installed = false;
+  try {
+    if (locks) {
+      if (lab?.point()) yield STEP;
+      if (load(m.state.mapping, pfn) !== inode + 1) return;
+    }
+    if (prepares) {
+      yield* m.fs.prepareWrite(task, inode, index, pfn);
+      yield* markDirty(task, m, pfn);
+    }
+    installed = yield* installPte(task, m, mm, vpn, pfn, DIRTIED, wasMapped);
+  } finally {
+    if (locks) {
+      if (lab?.point()) yield STEP;
+      unlockFolio(task, m, pfn);
+    }
+  }
+  if (installed && !prepares) yield* markDirty(task, m, pfn);
 }
 
 /**
@@ -205,7 +252,7 @@ export function* pageMkwrite(
       checkSize(m, inode, index);
       yield* m.fs.prepareWrite(task, inode, index, pfn);
       yield* markDirty(task, m, pfn);
-      if (m.fs.stableWrites) yield* waitOnWriteback(task, m, pfn);
+      yield* waitStable(task, m, pfn);
       keepLock = m.profile.mkwriteReturnsLocked;
       return true;
     } finally {
@@ -237,21 +284,23 @@ function* anonymousFault(task: Task, m: Machine, mm: number, vpn: number): Op<vo
   yield* zeroTail(m, pfn, 0);
   if (lab?.point()) yield STEP;
   or(s.flags, pfn, PG.anon | PG.uptodate);
-  yield* installPte(task, m, mm, vpn, pfn, PTE.present | PTE.write | PTE.dirty);
+  yield* installPte(task, m, mm, vpn, pfn, DIRTIED, false);
   yield* putFolio(task, m, pfn);
 }
 
 /**
  * Maps `pfn` at `vpn`, or makes its present mapping writable. The mapping takes a reference.
+ * @param wasMapped it was when the fault began: a mapping that went away meanwhile stays away (pte_same)
  * @returns false if something else is mapped there now
  */
-function* installPte(
+export function* installPte(
   task: Task,
   m: Machine,
   mm: number,
   vpn: number,
   pfn: number,
   bits: number,
+  wasMapped: boolean,
 ): Op<boolean> {
   const s = m.state;
   const at = pteIndex(m, mm, vpn);
@@ -261,7 +310,7 @@ function* installPte(
   let installed = false;
   if (lab?.point()) yield STEP;
   const entry = load(s.pte, at);
-  if (entry === 0) {
+  if (entry === 0 && !wasMapped) {
     if (lab?.point()) yield STEP;
     add(s.refcount, pfn, 1);
     if (lab?.point()) yield STEP;
@@ -270,7 +319,7 @@ function* installPte(
     store(s.pte, at, (pfn << PTE.pfnShift) | bits);
     write(s.pteCount, lock, read(s.pteCount, lock) + 1);
     installed = true;
-  } else if (entry >>> PTE.pfnShift === pfn) {
+  } else if (entry !== 0 && entry >>> PTE.pfnShift === pfn) {
     if (lab?.point()) yield STEP;
     cas(s.pte, at, entry, entry | bits);
     installed = true;

@@ -31,6 +31,7 @@ const FIRST: Rules = {
   pinnedSyncNone: 'proceed',
   pinnedSyncAll: 'proceed',
   pinnedStaysDirty: false,
+  pinnedKeepsReservation: false,
   pinnedTest: 'after-mkclean',
   dirtyWithoutBuffers: 'bug',
   dropLeaksAccounting: false,

@@ -15,6 +15,7 @@ const BEST_KNOWN: Partial<Rules> = {
   pinnedSyncNone: 'skip',
   pinnedSyncAll: 'bounce',
   pinnedStaysDirty: true,
+  pinnedKeepsReservation: true,
   longtermFilePin: 'lease',
   invalidatesPinned: false,
   unpinDirtiesThroughMkwrite: true,
