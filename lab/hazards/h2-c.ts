@@ -16,7 +16,7 @@ export const H2C: Hazard = {
     'knows of no pin: truncate frees the block at once, and file H gets it. A reference to the ' +
     'inode is not enough either: unmount complains of busy inodes, tears down what is under them, ' +
     'and giving the reference back is a use after free. Only an open file keeps a mount.',
-  mayGoWrong: ['foreign-write', 'warn'],
+  mayGoWrong: ['foreign-write', 'warn', 'bug'],
   notApplicable: needsDax,
   program: (_profile, pageBytes) =>
     daxProgram({

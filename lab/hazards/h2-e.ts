@@ -17,7 +17,7 @@ export const H2E: Hazard = {
     'unused inode: F, which was unmapped meanwhile, and waits for the pin that its own caller ' +
     'holds. The wait can not be interrupted. “A use after free has become an unlikely deadlock”, the ' +
     'thread agreed; it is what 6.15 does. A pin that keeps the inode keeps it out of reclaim.',
-  mayGoWrong: ['hang', 'lockdep'],
+  mayGoWrong: ['hang', 'lockdep', 'warn'],
   notApplicable: needsDax,
   program: (_profile, pageBytes) =>
     daxProgram({

@@ -13,7 +13,7 @@ export const H2H: Hazard = {
     'But the last reference to an unlinked file is the last time that anybody looks at it: when the ' +
     'pin goes, nobody comes back. Its space is not free until memory runs short or the file system ' +
     'is unmounted, and a program that deletes files to make room finds that it made none.',
-  mayGoWrong: ['leak'],
+  mayGoWrong: ['leak', 'warn'],
   notApplicable: needsDax,
   program: (_profile, pageBytes) =>
     daxProgram({

@@ -22,7 +22,7 @@ export const H2J: Hazard = {
     'in a pipe, say, and reads the pipe only after the truncate, waits for itself for ever. “It has ' +
     'always worked this way for DAX”, said Kara, so programs that know of DAX avoid it. With a layout ' +
     'lease the program is told that somebody wants to cut the file, and lets go.',
-  mayGoWrong: ['hang'],
+  mayGoWrong: ['hang', 'warn'],
   notApplicable: needsDax,
   program: (profile, pageBytes) =>
     daxProgram({

@@ -13,8 +13,11 @@ export const H2K: Hazard = {
     'again. So whoever wants to know that nobody refers to a page of persistent memory has to take ' +
     'it out of the page tables first, and to look at its references second: then either the look ' +
     'sees the new reference, or the GUP sees that the page is gone. The other way round the GUP ' +
-    'slips in between, and the block is freed under a device.',
-  mayGoWrong: ['foreign-write', 'warn'],
+    'slips in between, and the block is freed under a device. Two things are left. A GUP that gives ' +
+    'up has had a reference for a moment, which the warning about busy pages takes for a pin. And a ' +
+    'truncate that waits lets faults in: the page may be mapped again, which since 6.15 is a ' +
+    'reference as well, so that it sleeps until somebody unmaps the page.',
+  mayGoWrong: ['foreign-write', 'warn', 'hang'],
   notApplicable: needsDax,
   program: (_profile, pageBytes) =>
     daxProgram({
