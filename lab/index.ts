@@ -45,7 +45,7 @@ export { lab, STEP } from '../engine/sched/step.js';
 export { wake } from '../engine/sched/wait.js';
 // File systems of a few words, to extend
 export { BareFs } from '../engine/tinyfs/bare.js';
-export { PageStore, pageStoreWordName, pageStoreWords } from '../engine/tinyfs/page-store.js';
+export { PageStore, pageStoreWords } from '../engine/tinyfs/page-store.js';
 // Searching, replaying, checking
 export { check, type HiddenRace } from './checker.js';
 // Claims of proposals beside a matrix

@@ -25,6 +25,9 @@ export interface MkwriteRetry {
 }
 
 export interface FileSystem {
+  /** What a word of State.extra is, if it is the file system's: for diagrams. */
+  nameOfExtra?(word: number): string | null;
+
   /** Set by a file system whose page_mkwrite may drop mmap_lock. */
   readonly mkwriteRetry?: MkwriteRetry | null;
 

@@ -37,6 +37,10 @@ export class InlineStore extends BareFs {
         : null;
   }
 
+  nameOfExtra(word: number): string | null {
+    return this.disk.nameOfExtra(word);
+  }
+
   // Conversion: who does it, and under which locks
 
   override needsBeforeMkwrite(_inode: number): boolean {
