@@ -21,7 +21,9 @@ const SHOWN: readonly ClaimOutcome[] = [
 /** @param hazards those of the matrix, for their titles */
 export function formatMatrixMarkdown(matrix: Matrix, hazards: readonly Hazard[]): string {
   const kernels = KERNELS.map(({ version }) => `linux-${version}`);
-  const proposals = PROPOSALS.map(({ id, base }) => `${base}+${id}`);
+  const proposals = PROPOSALS.flatMap(({ id, base, alsoOn = [] }) =>
+    [base, ...alsoOn].map((kernel) => `${kernel}+${id}`),
+  );
   const others = matrix.profiles.filter(
     (name) => !kernels.includes(name) && !proposals.includes(name),
   );
@@ -119,11 +121,12 @@ function claimSections(claims: readonly Claim[]): string {
     const rows = of.map((claim) => [
       claim.proposal,
       claim.hazard,
+      claim.base,
       claim.before.join(', '),
       claim.after.join(', '),
       code(claim.schedule),
     ]);
-    const head = ['proposal', 'hazard', 'on its base', 'with it', 'schedule'];
+    const head = ['proposal', 'hazard', 'kernel', 'without it', 'with it', 'schedule'];
     return [`### ${title(outcome)}`, sentence(CLAIM_OUTCOMES[outcome]), table(head, rows)];
   });
   const named = claims.filter((claim) => !SHOWN.includes(claim.outcome));
