@@ -49,9 +49,8 @@ export class Machine {
   readonly iDataSem: Locks;
   readonly iLock: Locks;
   readonly folioClass: number = lockClass('folio');
-  /** Somebody may sleep until pins are gone, so giving a pin back has to wake. */
-  readonly pinWaits: boolean;
 
+  private waitsForPins: boolean | null = null;
   /** A device that follows the process's page tables instead of pinning (dma/odp.ts), if there is one. */
   notifier: MmuNotifier | null = null;
 
@@ -76,8 +75,6 @@ export class Machine {
           this.reportCycle(task, cycle);
         })
       : null;
-    const { pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement } = shared.profile;
-    this.pinWaits = [pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement].includes('wait');
     this.zoneLock = this.globalLock('zone', GLOBAL.zoneLock);
     this.nodeLock = this.globalLock('node_pool', GLOBAL.nodeLock);
     this.vmaLock = this.globalLock('wb_list_lock', GLOBAL.vmaLock);
@@ -91,6 +88,11 @@ export class Machine {
     this.iLock = this.locks('i_lock', s.iLock);
   }
 
+  /** As `fs`, or null if none is mounted. */
+  get mountedFs(): FileSystem | null {
+    return this.mounted;
+  }
+
   /** The file system that the inodes of this machine belong to, on this thread. */
   get fs(): FileSystem {
     if (this.mounted === null)
@@ -100,6 +102,13 @@ export class Machine {
 
   set fs(fs: FileSystem) {
     this.mounted = fs;
+  }
+
+  /** Somebody may sleep until pins are gone, so giving a pin back has to wake. */
+  get pinWaits(): boolean {
+    // Asked for once, by the first who gives a pin back: the lab shares what nobody has asked for.
+    this.waitsForPins ??= this.askWhetherPinsWait();
+    return this.waitsForPins;
   }
 
   /** A lock array of a class of this machine. */
@@ -172,6 +181,11 @@ export class Machine {
       task: task.name,
       message: `possible circular locking dependency: ${cycle.join(' -> ')} -> ${cycle[0]}`,
     });
+  }
+
+  private askWhetherPinsWait(): boolean {
+    const { pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement } = this.profile;
+    return [pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement].includes('wait');
   }
 
   private globalLock(name: LockClassName, index: number): Locks {

@@ -1,5 +1,5 @@
-// Searching the schedules of a program: depth first with a growing bound of preemptions, at random,
-// or one that is given.
+// Searching the schedules of a program: all of them, depth first with a growing bound of preemptions
+// or by partial orders; some, drawn at random; or the one that is given.
 
 import type { Finding } from '../engine/finding.js';
 import type { Profile } from '../engine/profile/profile.js';
@@ -7,9 +7,12 @@ import { Errno, InvariantError } from '../engine/sched/errors.js';
 import type { Program } from './program.js';
 import { Rig, type RunResult } from './rig.js';
 import { DepthFirst, UNBOUNDED } from './search/depth-first.js';
+import { Dpor } from './search/dpor.js';
+import { Pct } from './search/pct.js';
 import { RandomWalk } from './search/random-walk.js';
 import { formatSchedule, parseSchedule } from './search/schedule.js';
 import { Script } from './search/script.js';
+import type { Strategy } from './search/strategy.js';
 
 /** The result of a search. */
 export interface Exploration {
@@ -20,13 +23,15 @@ export interface Exploration {
    * `preemptionBound` preemptions, SAFE_BOUND at least.
    */
   readonly verdict: 'safe' | 'unsafe' | 'not-found';
-  /** Every reachable state was entered (matched by a 64-bit hash) and no bound was hit. */
+  /** Every reachable state was entered, or one run of every trace made (both told by a 64-bit hash), and no bound was hit. */
   readonly exhaustive: boolean;
   /** Every schedule of up to so many preemptions was tried; null if not even those of none. */
   readonly preemptionBound: number | null;
   readonly executions: number;
-  /** Distinct states at decisions, in the last search. */
+  /** Distinct states at decisions, in the last search; 0 if the strategy does not know states. */
   readonly states: number;
+  /** What the reduction by partial orders left; null for the other strategies. */
+  readonly reduction: Reduction | null;
   readonly steps: number;
   /** One entry per distinct failure, each with the first schedule that showed it: fewest preemptions first. */
   readonly failures: readonly Failure[];
@@ -38,13 +43,35 @@ export interface Failure {
   readonly preemptions: number;
 }
 
+/** All but `blocked` of its executions are the only one of their trace. */
+export interface Reduction {
+  /** Distinct traces: schedules of which none is another in a different order of independent steps. */
+  readonly traces: number;
+  /** Executions given up on the way: all that could follow had been tried. */
+  readonly blocked: number;
+}
+
+/** How schedules are picked. */
+export const STRATEGIES = ['dfs', 'dpor', 'random', 'pct'] as const;
+
 export interface ExploreOptions {
-  /** Preemptions up to which schedules are tried before all are. Default: 0, 1, 2, 3, all. */
+  /**
+   * `dfs` (default): depth first, bound after bound, entering each state once. `dpor`: one schedule of
+   * every trace, without a bound. `random`: drawn step by step. `pct`: drawn by priorities.
+   */
+  readonly strategy?: (typeof STRATEGIES)[number];
+  /** dfs: preemptions up to which schedules are tried before all are. Default: 0, 1, 2, 3, all. */
   readonly bounds?: readonly number[];
-  /** Executions after which the search stops. */
+  /** pct: orderings of steps that a failure may take. Default: 3. */
+  readonly depth?: number;
+  /** random, pct: the same seed draws the same schedules. Default: 1. */
+  readonly seed?: number;
+  /** Executions after which the search stops. Default: BUDGET, or SAMPLES for drawn schedules. */
   readonly budget?: number;
   /** Stop at the first failure, rather than at the end of its bound. */
   readonly stopAtFirst?: boolean;
+  /** Told now and then how many executions were made. */
+  readonly onProgress?: (executions: number) => void;
 }
 
 /** Schedules with so many preemptions must have been tried before a program is called safe. */
@@ -53,30 +80,45 @@ export const SAFE_BOUND = 3;
 /** Executions of a search unless it is told otherwise. */
 export const BUDGET = 2_000_000;
 
+/** Schedules that are drawn unless it is told otherwise. */
+export const SAMPLES = 10_000;
+
+/** Executions between two reports of progress. */
+const PROGRESS_EVERY = 1024;
+
 const BOUNDS: readonly number[] = [0, 1, 2, SAFE_BOUND, UNBOUNDED];
 
-/** Depth-first search, bound after bound: the first failure has the fewest preemptions. */
+/**
+ * Searches the schedules of a program for failures. With `dfs` those found first have the fewest
+ * preemptions. Nothing is called safe that was not tried: drawn schedules find, or do not find.
+ */
 export function explore(
   program: Program,
   profile: Profile,
   options: ExploreOptions = {},
 ): Exploration {
-  const search = new Search(program, profile, options);
-  for (const bound of options.bounds ?? BOUNDS) if (!search.within(bound)) break;
+  const { strategy = 'dfs', seed = 1, depth = 3 } = options;
+  const isDrawn = strategy === 'random' || strategy === 'pct';
+  const search = new Search(program, profile, {
+    budget: options.budget ?? (isDrawn ? SAMPLES : BUDGET),
+    stopAtFirst: options.stopAtFirst === true,
+    onProgress: options.onProgress ?? null,
+  });
+  switch (strategy) {
+    case 'dfs':
+      for (const bound of options.bounds ?? BOUNDS) if (!search.within(bound)) break;
+      break;
+    case 'dpor':
+      search.byTraces();
+      break;
+    case 'random':
+      search.run(new RandomWalk(seed));
+      break;
+    case 'pct':
+      search.run(new Pct(seed, depth));
+      break;
+  }
   return search.result();
-}
-
-/** Runs schedules drawn at random (every runnable actor equally likely at each decision). */
-export function exploreRandom(
-  program: Program,
-  profile: Profile,
-  seed: number,
-  executions: number,
-): Exploration {
-  const rig = new Rig(program, profile, new RandomWalk(seed), null);
-  const tally = new Tally(program, profile);
-  for (let i = 0; i < executions; i++) tally.count(rig.run(), rig);
-  return tally.result(false, null, 0);
 }
 
 /**
@@ -93,7 +135,7 @@ export function replayRig(program: Program, profile: Profile, text: string): Rig
   if (schedule.program !== program.name || schedule.profile !== profile.name) {
     throw new Errno(
       'EINVAL',
-      `schedule of ${schedule.program} under ${schedule.profile}, not of ${program.name} under ${profile.name}`,
+      `schedule of ${schedule.program} under ${schedule.profile}, not of ${program.name} under ${profile.name}: replay it with what it names`,
     );
   }
   const script = new Script(schedule.choices);
@@ -108,43 +150,80 @@ export function replayRig(program: Program, profile: Profile, text: string): Rig
   return rig;
 }
 
-/** One depth-first search: level after level of preemptions. */
+/** One search, in one or more rounds. */
 class Search {
   private readonly tally: Tally;
-  private readonly budget: number;
   private exhaustive = false;
   private bound: number | null = null;
   private states = 0;
+  private reduction: Reduction | null = null;
 
   constructor(
     private readonly program: Program,
     private readonly profile: Profile,
-    private readonly options: ExploreOptions,
+    private readonly limits: {
+      readonly budget: number;
+      readonly stopAtFirst: boolean;
+      readonly onProgress: ((executions: number) => void) | null;
+    },
   ) {
     this.tally = new Tally(program, profile);
-    this.budget = options.budget ?? BUDGET;
   }
 
   /** Tries all schedules of up to `bound` preemptions. False if the search is over. */
   within(bound: number): boolean {
     const search = new DepthFirst(bound);
-    const rig = new Rig(this.program, this.profile, search, search.hash);
-    let finished = false;
-    while (!finished && this.tally.executions < this.budget) {
-      search.begin();
-      this.tally.count(rig.run(), rig, search.preemptions);
-      if (this.options.stopAtFirst === true && this.tally.failures.size > 0) break;
-      finished = !search.advance();
-    }
+    const finished = this.run(search);
     this.states = search.states;
-    if (!finished) return false; // by the budget, or by the first failure
+    if (!finished) return false;
     this.exhaustive = !search.wasBounded && this.tally.livelocks === 0;
     if (bound !== UNBOUNDED) this.bound = bound;
     return !this.exhaustive;
   }
 
+  /** Tries one schedule of every trace. */
+  byTraces(): void {
+    const search = new Dpor();
+    const finished = this.run(search);
+    this.exhaustive = finished && !search.wasBounded && this.tally.livelocks === 0;
+    this.reduction = { traces: search.traces, blocked: search.blocked };
+  }
+
+  /** Runs what the strategy picks. True if it came to its end: not by the budget, nor by a first failure. */
+  run(strategy: Strategy): boolean {
+    const { budget, stopAtFirst, onProgress } = this.limits;
+    const { tally } = this;
+    const rig = new Rig(this.program, this.profile, strategy, strategy.hash);
+    rig.driver.watcher = strategy.watcher;
+    while (tally.executions < budget) {
+      strategy.begin();
+      const run = rig.run();
+      tally.count(run, rig);
+      if (onProgress !== null && tally.executions % PROGRESS_EVERY === 0)
+        onProgress(tally.executions);
+      if (stopAtFirst && tally.failures.size > 0) return false;
+      if (!strategy.advance(run.ending)) return true;
+    }
+    return false;
+  }
+
   result(): Exploration {
-    return this.tally.result(this.exhaustive, this.bound, this.states);
+    const { bound, exhaustive, reduction, states, tally } = this;
+    if (exhaustive && tally.executions === 0)
+      throw new InvariantError('a search without executions');
+    const isSafe = exhaustive || (bound !== null && bound >= SAFE_BOUND);
+    return {
+      program: this.program.name,
+      profile: this.profile.name,
+      verdict: tally.failures.size > 0 ? 'unsafe' : isSafe ? 'safe' : 'not-found',
+      exhaustive,
+      preemptionBound: bound,
+      executions: tally.executions,
+      states,
+      reduction,
+      steps: tally.steps,
+      failures: [...tally.failures.values()],
+    };
   }
 }
 
@@ -159,34 +238,18 @@ class Tally {
     private readonly profile: Profile,
   ) {}
 
-  count(run: RunResult, rig: Rig, preemptions = 0): void {
+  count(run: RunResult, rig: Rig): void {
     this.executions++;
     this.steps += run.steps;
     if (run.ending === 'livelock') this.livelocks++;
     for (const finding of run.findings) {
       const key = `${finding.kind} ${finding.task} ${finding.message}`;
       if (this.failures.has(key)) continue;
+      const { preemptions } = rig.driver;
       this.failures.set(key, { finding, schedule: this.schedule(rig), preemptions });
     }
     // 1, 2, 4, 8, ...: a sample that costs nothing.
     if ((this.executions & (this.executions - 1)) === 0) this.checkDeterminism(run, rig);
-  }
-
-  result(exhaustive: boolean, preemptionBound: number | null, states: number): Exploration {
-    if (exhaustive && this.executions === 0)
-      throw new InvariantError('a search without executions');
-    const isSafe = exhaustive || (preemptionBound !== null && preemptionBound >= SAFE_BOUND);
-    return {
-      program: this.program.name,
-      profile: this.profile.name,
-      verdict: this.failures.size > 0 ? 'unsafe' : isSafe ? 'safe' : 'not-found',
-      exhaustive,
-      preemptionBound,
-      executions: this.executions,
-      states,
-      steps: this.steps,
-      failures: [...this.failures.values()],
-    };
   }
 
   private schedule(rig: Rig): string {

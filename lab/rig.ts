@@ -10,6 +10,7 @@ import { InvariantError, KernelBug } from '../engine/sched/errors.js';
 import { type Actor, type Chooser, type Ending, LabDriver } from '../engine/sched/lab-driver.js';
 import type { StateHash } from '../engine/sched/state-hash.js';
 import { PowerCut, type Program } from './program.js';
+import { WaitFor } from './wait-for.js';
 
 /** What one run came to. */
 export interface RunResult {
@@ -26,8 +27,10 @@ export class Rig {
   readonly driver: LabDriver;
   private readonly initial: Int32Array;
   private readonly live: Int32Array;
-  private readonly actors: readonly Actor[];
+  /** In the order of the program's actors: letter a, b, c, ... of a schedule. */
+  readonly actors: readonly Actor[];
   private findings: Finding[] = [];
+  private waitFor: WaitFor | null = null;
   /** Called after each run, before it is returned. */
   afterRun: () => void = () => undefined;
 
@@ -46,7 +49,8 @@ export class Rig {
     this.machine = m;
     m.onFinding = (finding) => {
       this.findings.push(finding);
-      if (hash !== null) hash.write(-1 - this.findings.length, 0, finding.message.length);
+      if (hash !== null) hash.write(-1 - this.findings.length, 0, digest(finding));
+      this.driver.reported();
     };
     initAllocator(m);
     initNodes(m);
@@ -81,7 +85,7 @@ export class Rig {
         for (const finding of this.program.verify(this.machine)) this.findings.push(finding);
         break;
       case 'deadlock':
-        this.add('hang', driver.blocked().join(', '), 'nobody can run: deadlock');
+        this.addDeadlock();
         break;
       case 'livelock':
         this.add('hang', 'all', 'the run never ended: stopped as a livelock');
@@ -113,7 +117,23 @@ export class Rig {
     } else throw thrown;
   }
 
+  private addDeadlock(): void {
+    const blocked = this.driver.blocked();
+    this.waitFor ??= new WaitFor(this.program, this.machine, this.actors);
+    const names = blocked.map(({ actor }) => actor.name);
+    this.add('hang', names.join(', '), `nobody can run: ${this.waitFor.describe(blocked)}`);
+  }
+
   private add(kind: FindingKind, task: string, message: string): void {
     this.findings.push({ kind, hazard: this.program.name, task, message });
   }
+}
+
+/** A number that stands for a finding in the hash of the state. */
+function digest({ kind, task, message }: Finding): number {
+  let sum = 1;
+  for (const text of [kind, task, message]) {
+    for (let i = 0; i < text.length; i++) sum = (Math.imul(sum, 31) + text.charCodeAt(i)) | 0;
+  }
+  return sum;
 }

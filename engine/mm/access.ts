@@ -8,7 +8,7 @@ import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { balanceDirty, isOverBackground } from './balance.js';
 import { loadBytes, moveBytes, storeBytes } from './content.js';
-import { handleFault } from './fault.js';
+import { type FaultRetry, handleFault } from './fault.js';
 import { PTE, pteIndex } from './pte.js';
 
 const WRITABLE = PTE.present | PTE.write;
@@ -117,13 +117,19 @@ export function* faultIn(
   vpn: number,
   isWrite: boolean,
 ): Op<void> {
-  if (lab?.point()) yield STEP;
-  if (!takeRead(task, m.mmapLock, mm)) yield* waitRead(task, m.mmapLock, mm);
-  try {
-    yield* handleFault(task, m, mm, vpn, isWrite);
-  } finally {
+  for (let retry: FaultRetry = 'once'; ; retry = 'never') {
+    let dropped = false;
     if (lab?.point()) yield STEP;
-    upRead(task, m.mmapLock, mm);
+    if (!takeRead(task, m.mmapLock, mm)) yield* waitRead(task, m.mmapLock, mm);
+    try {
+      dropped = yield* handleFault(task, m, mm, vpn, isWrite, retry);
+    } finally {
+      if (!dropped) {
+        if (lab?.point()) yield STEP;
+        upRead(task, m.mmapLock, mm);
+      }
+    }
+    if (!dropped) break;
   }
   if (isWrite && isOverBackground(m)) yield* balanceDirty(task, m);
 }

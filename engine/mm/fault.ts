@@ -6,6 +6,7 @@ import { loadLong } from '../memory/long.js';
 import { add, cas, load, or, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import {
+  downRead,
   spinUnlock,
   takeRead,
   takeSpinLock,
@@ -25,9 +26,16 @@ import { allocPageOrReclaim } from './reclaim.js';
 import { findVma, VM } from './vma.js';
 
 /**
+ * What the caller of a fault allows: mmap_lock to be dropped once (FAULT_FLAG_ALLOW_RETRY, not yet
+ * TRIED); that too, but not to wait, so that the lock stays held after all (RETRY_NOWAIT); or neither.
+ */
+export type FaultRetry = 'once' | 'nowait' | 'never';
+
+/**
  * Handles a fault at `vpn` (handle_mm_fault). The caller holds mmap_lock shared and looks at the
  * PTE again afterwards: a fault may have to be taken twice.
- * @throws Errno EFAULT for what would be SIGSEGV; EIO, ENOSPC, ENOMEM for what would be SIGBUS
+ * @returns true if mmap_lock was dropped (VM_FAULT_RETRY): take it, and fault again with `never`
+ * @throws Errno EFAULT for what would be SIGSEGV; EAGAIN if it must not wait, but would; EIO, ENOSPC, ENOMEM for what would be SIGBUS
  */
 export function* handleFault(
   task: Task,
@@ -35,7 +43,8 @@ export function* handleFault(
   mm: number,
   vpn: number,
   isWrite: boolean,
-): Op<void> {
+  retry: FaultRetry = 'never',
+): Op<boolean> {
   const s = m.state;
   const vma = findVma(m, mm, vpn);
   if (vma < 0)
@@ -52,18 +61,18 @@ export function* handleFault(
   }
   if (lab?.point()) yield STEP;
   const entry = load(s.pte, pteIndex(m, mm, vpn));
-  if ((entry & PTE.present) !== 0 && (!isWrite || (entry & PTE.write) !== 0)) return;
+  if ((entry & PTE.present) !== 0 && (!isWrite || (entry & PTE.write) !== 0)) return false;
   const inode = read(s.vmaInode, vma) - 1;
   if (inode < 0) {
     yield* anonymousFault(task, m, mm, vpn);
-    return;
+    return false;
   }
   const index = read(s.vmaPgoff, vma) + vpn - read(s.vmaStart, vma);
   const wasMapped = (entry & PTE.present) !== 0;
   let pfn: number;
   if (wasMapped) {
     pfn = yield* mappedFolio(task, m, mm, vpn, entry);
-    if (pfn === 0) return; // the PTE changed: fault again if need be
+    if (pfn === 0) return false; // the PTE changed: fault again if need be
   } else {
     pfn = yield* lockedFileFolio(task, m, inode, index);
     // A read fault keeps the folio locked until it is mapped, so that a truncate finds the mapping.
@@ -72,12 +81,49 @@ export function* handleFault(
     unlockFolio(task, m, pfn);
   }
   try {
-    if (isWrite) yield* writeFault(task, m, mm, vpn, inode, index, pfn, wasMapped);
+    if (!isWrite) return false;
+    if (yield* retryUnlocked(task, m, mm, inode, retry)) return true;
+    yield* writeFault(task, m, mm, vpn, inode, index, pfn, wasMapped);
+    return false;
   } finally {
     if (lab?.point()) yield STEP;
     const before = add(s.refcount, pfn, -1);
     if (before <= 1) yield* lastPut(task, m, pfn, before, 1);
   }
+}
+
+/**
+ * What a file system's page_mkwrite can't do under mmap_lock is done without it (MkwriteRetry).
+ * @returns true if mmap_lock was dropped for it
+ * @throws Errno EIO if it is needed, but the caller of the fault can't cope with that; EAGAIN; as prepare()
+ */
+function* retryUnlocked(
+  task: Task,
+  m: Machine,
+  mm: number,
+  inode: number,
+  retry: FaultRetry,
+): Op<boolean> {
+  const { mkwriteRetry } = m.fs;
+  if (mkwriteRetry === undefined || mkwriteRetry === null) return false;
+  if (!(yield* mkwriteRetry.needed(task, inode))) return false;
+  if (retry === 'never') {
+    throw new Errno('EIO', 'page_mkwrite has to drop mmap_lock, but may not (SIGBUS)');
+  }
+  if (retry === 'nowait' && mkwriteRetry.heedsNowait) {
+    throw new Errno('EAGAIN', 'page_mkwrite would have to wait: fault from where it may');
+  }
+  yield* mkwriteRetry.hold(task, inode);
+  if (lab?.point()) yield STEP;
+  upRead(task, m.mmapLock, mm);
+  try {
+    yield* mkwriteRetry.prepare(task, inode);
+  } catch (error) {
+    // A fault that fails returns with the lock held.
+    yield* downRead(task, m.mmapLock, mm);
+    throw error;
+  }
+  return true;
 }
 
 /** The folio that a present PTE maps, with a reference; 0 if the PTE changed. */

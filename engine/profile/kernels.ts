@@ -56,6 +56,7 @@ const FIRST: Rules = {
   deviceRemoval: 'ignore',
   inlineConversion: 'none',
   inlineRechecks: false,
+  inlineGrowth: 'at-writeback',
 };
 
 const seen = (what: string, source: string): Landed => ({ what, source, verified: true });

@@ -106,6 +106,8 @@ export interface Rules {
     | 'mkwrite-retry';
   /** Does write_end look again whether the file is inline still (partial hardening of 6.12)? */
   readonly inlineRechecks: boolean;
+  /** When a file that outgrows its inode gives up its inline data: at its next writeback, or at once (RFC of 2024). */
+  readonly inlineGrowth: 'at-writeback' | 'at-once';
 }
 
 /** Rules with a name. */

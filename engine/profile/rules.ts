@@ -230,6 +230,13 @@ export const RULES: { readonly [K in keyof Rules]: Rule<Rules[K]> } = {
     question: 'does write_end look again whether the file is still inline?',
     answers: YES_NO,
   },
+  inlineGrowth: {
+    question: 'when does a file that outgrows its inode give up its inline data?',
+    answers: [
+      ['at-writeback', 'at its next writeback: until then it is dirty and inline at once'],
+      ['at-once', 'at once, under xattr_sem, before its page is dirtied'],
+    ],
+  },
 };
 
 /** The names of all rules, in their order. */

@@ -32,6 +32,8 @@ export interface Chooser {
    * @returns an actor of `runnable`, or -1 to give up this run
    */
   choose(runnable: number, current: number): number;
+  /** Asked at every step, also where only one actor can run (that is no decision of the schedule). */
+  readonly atEveryStep?: boolean;
 }
 
 /** Kinds of access to shared state, as a Watcher is told of them. */
@@ -54,10 +56,20 @@ export interface Watcher {
   access(actor: number, kind: Access, address: number, before: number, after: number): void;
   /** The actor sleeps, or spins, until the word is changed and it is woken. */
   sleep(actor: number, address: number, isSpin: boolean): void;
+  /** The actor would have slept, but looked at the word and found it changed already. */
+  stay?(actor: number, address: number): void;
   /** The actor wakes everybody who sleeps on the word. */
   wake(actor: number, address: number): void;
+  /** A finding was reported in the actor's step. */
+  finding?(actor: number): void;
   /** An operation has ended. */
   end(actor: number): void;
+}
+
+/** An actor that can't go on, and the word that it waits for. */
+export interface Blocked {
+  readonly actor: Actor;
+  readonly address: number;
 }
 
 /** How a run ended. */
@@ -74,6 +86,8 @@ export class LabDriver implements LabHooks {
   steps = 0;
   /** Decisions taken in this run. */
   decisions = 0;
+  /** Decisions of this run that switched away from an actor that could go on. */
+  preemptions = 0;
   /** What ended a run as `thrown`, and by which actor. */
   thrown: unknown = null;
   thrownBy = -1;
@@ -92,6 +106,7 @@ export class LabDriver implements LabHooks {
   private isLivelock = false;
   /** Who was chosen at each decision of this run. */
   private readonly log = new Uint8Array(DECISIONS_MAX);
+  private readonly atEveryStep: boolean;
 
   /**
    * @param chooser picks at each decision
@@ -100,7 +115,9 @@ export class LabDriver implements LabHooks {
   constructor(
     private readonly chooser: Chooser,
     readonly hash: StateHash | null,
-  ) {}
+  ) {
+    this.atEveryStep = chooser.atEveryStep === true;
+  }
 
   /** Runs the actors to their end under this driver's chooser. */
   run(actors: readonly Actor[]): Ending {
@@ -118,11 +135,17 @@ export class LabDriver implements LabHooks {
     return [...this.log.subarray(0, this.decisions)];
   }
 
-  /** Names of actors that are asleep or spin, and on what: for the report of a deadlock. */
-  blocked(): string[] {
-    return this.actors
-      .filter((_, i) => this.status[i] === ASLEEP || this.status[i] === SPINNING)
-      .map((actor) => actor.name);
+  /** A finding was reported in the running actor's step. */
+  reported(): void {
+    this.watcher?.finding?.(this.current);
+  }
+
+  /** Actors that are asleep or spin, and the address of the word that each waits for. */
+  blocked(): Blocked[] {
+    return this.actors.flatMap((actor, i) => {
+      if (this.status[i] !== ASLEEP && this.status[i] !== SPINNING) return [];
+      return [{ actor, address: sleepAddress(actor.task.sleep) }];
+    });
   }
 
   /** Can nobody but `actor` go on, although somebody has not come to its end? */
@@ -145,6 +168,7 @@ export class LabDriver implements LabHooks {
     this.spinning = 0;
     this.steps = 0;
     this.decisions = 0;
+    this.preemptions = 0;
     this.current = -1;
     this.givenUp = false;
     this.isLivelock = false;
@@ -196,7 +220,12 @@ export class LabDriver implements LabHooks {
   private settle(i: number, pause: Pause): void {
     if (pause.kind === 'step') return;
     // As futex(2): a word that has changed already is no reason to sleep.
-    if (pause.words[pause.index] !== pause.expected) return;
+    if (pause.words[pause.index] !== pause.expected) {
+      // It is past its look at the word now, whatever the word becomes: a state of its own.
+      if (this.hash !== null) this.hash.point(i);
+      this.watcher?.stay?.(i, sleepAddress(pause));
+      return;
+    }
     this.status[i] = pause.spin ? SPINNING : ASLEEP;
     this.ready &= ~(1 << i);
     if (pause.spin) this.spinning |= 1 << i;
@@ -227,15 +256,21 @@ export class LabDriver implements LabHooks {
   /** One of `runnable`, or -1 if there is none or the run is given up. */
   private pick(runnable: number): number {
     if (runnable === 0 || this.givenUp) return -1;
-    if ((runnable & (runnable - 1)) === 0) return 31 - Math.clz32(runnable);
+    const isDecision = (runnable & (runnable - 1)) !== 0;
+    if (!isDecision && !this.atEveryStep) return 31 - Math.clz32(runnable);
     if (this.decisions >= DECISIONS_MAX) {
       this.isLivelock = true;
       this.givenUp = true;
       return -1;
     }
-    const chosen = this.chooser.choose(runnable, this.current);
+    const { current } = this;
+    const chosen = this.chooser.choose(runnable, current);
     if (chosen < 0) this.givenUp = true;
-    else this.log[this.decisions++] = chosen;
+    else if (isDecision) {
+      this.log[this.decisions++] = chosen;
+      if (chosen !== current && current >= 0 && (runnable & (1 << current)) !== 0)
+        this.preemptions++;
+    }
     return chosen;
   }
 

@@ -23,6 +23,14 @@ const READERS = 0xffff;
 const WRITER = 1 << 16;
 const WRITER_WAITING = 1 << 17;
 
+/** The bits of a lock's word, for whoever names them. */
+export const LOCK_BITS = {
+  readers: READERS,
+  writer: WRITER,
+  writerWaiting: WRITER_WAITING,
+  sleepers: SLEEPERS,
+} as const;
+
 /** An array of locks of one class. */
 export interface Locks {
   readonly words: Int32Array;

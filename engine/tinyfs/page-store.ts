@@ -96,6 +96,16 @@ export class PageStore extends BareFs {
     return written;
   }
 
+  nameOfExtra(word: number): string | null {
+    const perPage = pageStoreWords(1, this.m.geometry.pageBytes);
+    if (word >= this.pages * perPage) return null;
+    const block = String(Math.floor(word / perPage));
+    const at = word % perPage;
+    return at < HEADER
+      ? `checksum of disk block ${block}`
+      : `disk block ${block} word ${String(at - HEADER)}`;
+  }
+
   /** A word of the payload on the disk. */
   payloadWord(index: number, word: number): number {
     return read(this.m.state.extra, this.payload(index) + word);

@@ -74,6 +74,10 @@ export function h1c(pageBytes = LAB_PAGE_BYTES): Program {
       { name: 'device', run: (task, m) => device(task, m, pageBytes, submitted, done) },
     ],
     verify: pinsBalance,
+    nameOfExtra: (word) => {
+      if (word === submitted) return 'request';
+      return word === done ? 'completion' : null;
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 // Schedules drawn at random: every runnable actor equally likely at each decision.
 
-import type { Chooser } from '../../engine/sched/lab-driver.js';
+import { lowestOf } from './script.js';
+import type { Strategy } from './strategy.js';
 
 /** Pseudo-random numbers from a seed (mulberry32): the same on every machine. */
 export class Random {
@@ -19,11 +20,18 @@ export class Random {
   }
 }
 
-export class RandomWalk implements Chooser {
+export class RandomWalk implements Strategy {
+  readonly hash = null;
+  readonly watcher = null;
+
   private readonly random: Random;
 
   constructor(seed: number) {
     this.random = new Random(seed);
+  }
+
+  begin(): void {
+    // Every run goes on with the same numbers.
   }
 
   choose(runnable: number): number {
@@ -31,6 +39,10 @@ export class RandomWalk implements Chooser {
     for (let mask = runnable; mask !== 0; mask &= mask - 1) count++;
     let rest = runnable;
     for (let skip = this.random.below(count); skip > 0; skip--) rest &= rest - 1;
-    return 31 - Math.clz32(rest & -rest);
+    return lowestOf(rest);
+  }
+
+  advance(): boolean {
+    return true;
   }
 }

@@ -2,17 +2,20 @@
 
 import type { Chooser } from '../../engine/sched/lab-driver.js';
 
+/** The lowest actor of a mask that is not empty. */
+export function lowestOf(actors: number): number {
+  return 31 - Math.clz32(actors & -actors);
+}
+
 /** Who goes on where nothing is prescribed: whoever ran, else the lowest that can. */
 export function carryOn(runnable: number, current: number): number {
   if (current >= 0 && (runnable & (1 << current)) !== 0) return current;
-  return 31 - Math.clz32(runnable & -runnable);
+  return lowestOf(runnable);
 }
 
 export class Script implements Chooser {
   /** The first decision that named an actor that couldn't run there; -1 if none did. */
   misfit = -1;
-  /** Switches away from an actor that could have gone on. */
-  preemptions = 0;
 
   private at = 0;
 
@@ -25,7 +28,6 @@ export class Script implements Chooser {
       this.misfit = at;
       return -1;
     }
-    if (current >= 0 && chosen !== current && (runnable & (1 << current)) !== 0) this.preemptions++;
     return chosen;
   }
 }

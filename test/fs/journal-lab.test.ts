@@ -27,7 +27,7 @@ import { profileByName } from '../../engine/profile/profiles.js';
 import type { Op, Task } from '../../engine/sched/op.js';
 import { lab, STEP } from '../../engine/sched/step.js';
 import { check } from '../../lab/checker.js';
-import { exploreRandom } from '../../lab/explore.js';
+import { explore } from '../../lab/explore.js';
 import { h1c } from '../../lab/hazards/h1-c.js';
 import type { ActorSource, Program } from '../../lab/program.js';
 
@@ -179,7 +179,7 @@ const echoes = program(
 
 for (const tried of [echoes, counters]) {
   test(`${tried.name}: nothing is lost and nobody hangs under random schedules`, (t) => {
-    const result = exploreRandom(tried, profile, 1, 400);
+    const result = explore(tried, profile, { strategy: 'random', budget: 400 });
     t.deepEqual(result.failures, []);
   });
 

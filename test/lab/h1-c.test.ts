@@ -7,7 +7,7 @@ import { initNodes } from '../../engine/mm/pagecache.js';
 import { pinBalance } from '../../engine/mm/vma.js';
 import { profileByName } from '../../engine/profile/profiles.js';
 import { AsyncDriver } from '../../engine/sched/async.js';
-import { explore, exploreRandom, replay } from '../../lab/explore.js';
+import { explore, replay } from '../../lab/explore.js';
 import { h1c } from '../../lab/hazards/h1-c.js';
 import { runInThreads } from '../../lab/threads.js';
 import { kindsOf, verdict } from '../support/lab.js';
@@ -70,9 +70,9 @@ test('a search cut short by its budget does not call itself exhaustive', (t) => 
 
 test('random schedules of one seed are the same run twice', (t) => {
   const seed = 42;
-  const first = exploreRandom(h1c(), linux, seed, 2000);
+  const first = explore(h1c(), linux, { strategy: 'random', seed, budget: 2000 });
   t.is(first.verdict, 'unsafe', `seed ${String(seed)}`);
-  t.deepEqual(exploreRandom(h1c(), linux, seed, 2000), first);
+  t.deepEqual(explore(h1c(), linux, { strategy: 'random', seed, budget: 2000 }), first);
 });
 
 test('in real worker threads linux-6.12 is torn', async (t) => {
