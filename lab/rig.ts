@@ -107,6 +107,10 @@ export class Rig {
         message: thrown.message,
       });
     } else if (thrown instanceof PowerCut) {
+      // Whoever pulls the plug can always run, and would hide that nobody else ever will.
+      if (this.driver.isStuckBut(this.driver.thrownBy)) {
+        this.add('hang', this.driver.blocked().join(', '), 'nobody can run: deadlock');
+      }
       for (const finding of this.program.verifyAfterCut?.(this.machine) ?? []) {
         this.findings.push(finding);
       }

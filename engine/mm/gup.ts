@@ -114,21 +114,20 @@ function* gupFast(
     // Changed meanwhile, but for the bits that hardware sets: the page may be unmapped by now.
     const again = lab === null ? Atomics.load(pte, at) : yield* stepLoad(pte, at);
     if (((again ^ entry) & ~PTE.dirty) !== 0) {
-      yield* putFolio(task, m, pfn, reference);
-      if (m.pinWaits) wake(refcount, pfn);
+      yield* letGo(task, m, pfn, reference);
       break;
     }
     if (onlyAnon) {
       if (lab?.point()) yield STEP;
       if ((load(pageFlags, pfn) & PG.anon) === 0) {
-        yield* putFolio(task, m, pfn, reference);
+        yield* letGo(task, m, pfn, reference);
         break;
       }
     }
     if (notWritten) {
       if (lab?.point()) yield STEP;
       if ((load(pageFlags, pfn) & PG.writeback) !== 0) {
-        yield* putFolio(task, m, pfn, reference);
+        yield* letGo(task, m, pfn, reference);
         break;
       }
     }
@@ -288,6 +287,12 @@ function* followPage(task: Task, m: Machine, mm: number, vpn: number, flags: num
   return pfn;
 }
 
+/** Gives back a reference that was got in vain, and wakes who waits for pins to go. */
+function* letGo(task: Task, m: Machine, pfn: number, reference: number): Op<void> {
+  yield* putFolio(task, m, pfn, reference);
+  if (m.pinWaits) wake(m.state.refcount, pfn);
+}
+
 /** P10: must a call with these flags not return a page under writeback? */
 function waitsForWriteback(m: Machine, flags: number): boolean {
   return m.profile.gupWaitsForWriteback && (flags & FOLL.write) !== 0;
@@ -316,7 +321,7 @@ function* keep(
       ? yield* lockForWrite(task, m, pteIndex(m, mm, vpn), pfn)
       : yield* isNotWritten(task, m, pfn);
   } finally {
-    if (!kept) yield* putFolio(task, m, pfn, referenceOf(flags));
+    if (!kept) yield* letGo(task, m, pfn, referenceOf(flags));
   }
   return kept;
 }

@@ -88,7 +88,7 @@ function* prepareLocked(
     if (lab?.point()) yield STEP;
     pinned = maybePinned(m, pfn);
   }
-  if (!(yield* clearDirtyForIo(task, m, inode, pfn))) return false;
+  if (!(yield* clearDirtyForIo(task, m, inode, pfn, action))) return false;
   if (m.profile.pinnedTest === 'after-mkclean' && action !== 'proceed') {
     if (lab?.point()) yield STEP;
     pinned = maybePinned(m, pfn);
@@ -133,10 +133,22 @@ function* withoutBuffers(task: Task, m: Machine, inode: number, pfn: number): Op
  * Step 5: takes the dirty state (folio_clear_dirty_for_io): write-protects the mappings first, so
  * that the next CPU store faults, then tests and clears the flag. The DIRTY mark stays until
  * writeback starts.
+ *
+ * A rule that blocks mkclean until the pins are gone (W1) sleeps in between: the flag is still set,
+ * so that whoever gives a pin back finds the page dirty, and does not want the folio lock.
  */
-function* clearDirtyForIo(task: Task, m: Machine, inode: number, pfn: number): Op<boolean> {
+function* clearDirtyForIo(
+  task: Task,
+  m: Machine,
+  inode: number,
+  pfn: number,
+  action: PinnedAction,
+): Op<boolean> {
   const protectFirst = m.profile.mkcleanOrder === 'protect-first';
   if (protectFirst && (yield* mkclean(task, m, inode, pfn))) yield* markDirty(task, m, pfn);
+  if (action === 'wait' && m.profile.pinnedTest === 'after-mkclean') {
+    yield* waitForPins(task, m, pfn);
+  }
   if (lab?.point()) yield STEP;
   const before = and(m.state.flags, pfn, ~PG.dirty);
   if ((before & PG.dirty) === 0) return false;

@@ -71,7 +71,7 @@ async function run(command: Command, signal: AbortSignal): Promise<void> {
   });
   const stories = hazards.map(hazardByName);
   if (out !== undefined) writeFileSync(out, formatMatrix(matrix));
-  if (html !== undefined) writeFileSync(html, formatMatrixHtml(matrix, stories));
+  if (html !== undefined) writeFileSync(html, formatMatrixHtml(matrix, stories, profiles));
   if (markdown !== undefined) writeFileSync(markdown, formatMatrixMarkdown(matrix, stories));
   // What the user named is the user's.
   if (log !== undefined && rest.resume === undefined) rmSync(log);
