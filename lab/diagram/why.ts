@@ -139,12 +139,26 @@ function strayStores(evidence: Evidence): Reason[] {
           ? null
           : 'when it is clean and not under writeback';
     if (state === null || reasons.some(({ lines }) => lines.includes(store.line))) continue;
+    const taken = page.file === null ? takenOut(told, store) : undefined;
+    const since =
+      taken === undefined
+        ? ''
+        : `: ${world.actorName(taken.event.actor)} took it out at line ${String(taken.line)}`;
     reasons.push({
-      text: `${storesText(world, [store])} ${state}`,
-      lines: [store.line],
+      text: `${storesText(world, [store])} ${state}${since}`,
+      lines: [...(taken === undefined ? [] : [taken.line]), store.line],
     });
   }
   return reasons;
+}
+
+/** The last time before a store that its page left a file. */
+function takenOut(told: readonly Told[], store: ToldContent): Told | undefined {
+  const text = `takes page ${String(store.effect.pfn)} out of`;
+  return told.findLast(
+    ({ effect, line }) =>
+      effect.kind === 'said' && line < store.line && effect.text.startsWith(text),
+  );
 }
 
 /** Who took the buffers off, and who dirtied the page without them. */

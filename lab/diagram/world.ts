@@ -47,6 +47,7 @@ export class World {
     this.lockKinds = lockKindsOf(recording);
     this.names = new WordNames(program.geometry, {
       nameOfExtra: recording.nameOfExtra,
+      valueOfExtra: recording.valueOfExtra,
       nameOfTask: (id) => this.actorName(recording.taskIds.indexOf(id)),
     });
   }
