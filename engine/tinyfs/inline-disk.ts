@@ -137,7 +137,7 @@ export class InlineDisk {
 
   /**
    * ext4_convert_inline_data(): moves an inline file to a block; on failure it is as it was, but for
-   * a while it was not.
+   * a while it was not. (ext4 writes back first what has outgrown its inode already: no hazard gets there.)
    * @throws Errno ENOSPC
    */
   *convert(task: Task, inode: number): Op<void> {
