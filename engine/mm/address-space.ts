@@ -47,6 +47,9 @@ export interface FileSystem {
   /** What a word of State.extra is, if it is the file system's: for diagrams. */
   nameOfExtra?(word: number): string | null;
 
+  /** Its bits of i_state by name, likewise. */
+  readonly stateBits?: Readonly<Record<string, number>>;
+
   /** What a value of such a word means, where the number does not say it. */
   valueOfExtra?(word: number, value: number): string | null;
 

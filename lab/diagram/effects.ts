@@ -192,9 +192,13 @@ function numberText(
       return `${word.name}: ${String(before)} -> ${String(after)}`;
     case 'ino':
       return after === 0 ? `frees inode ${slot}` : `inode ${slot} is number ${String(after)} now`;
+    case 'iState': {
+      const bits = world.stateChange(before, after);
+      const change = bits === '' ? world.names.change(address, before, after) : bits;
+      return `${word.name}: ${change}`;
+    }
     case 'iNlink':
     case 'iSize':
-    case 'iState':
     case 'iLease':
     case 'iPrivate':
       return `${word.name}: ${world.names.change(address, before, after)}`;

@@ -60,6 +60,14 @@ export class World {
     return this.program.actors.at(actor)?.name ?? 'somebody';
   }
 
+  /** The bits of i_state that a change has set and cleared: `+I_FREEING -I_WILL_FREE`; empty if none has a name. */
+  stateChange(before: number, after: number): string {
+    const changed = Object.entries(this.recording.stateBits).filter(
+      ([, bit]) => ((before ^ after) & bit) !== 0,
+    );
+    return changed.map(([name, bit]) => `${(after & bit) !== 0 ? '+' : '-'}${name}`).join(' ');
+  }
+
   /** Takes the next event into account. */
   apply(event: Event): void {
     if (event.kind !== 'access' || event.before === event.after) return;
