@@ -49,6 +49,10 @@ export class Machine {
   readonly iDataSem: Locks;
   readonly iLock: Locks;
   readonly folioClass: number = lockClass('folio');
+  /** A pin of the media keeps the inode, or the file, behind it (P18). */
+  pinKeepsInode = false;
+  /** The first frame of persistent memory: it and all above are media (see useMedia()). */
+  mediaFirst: number;
 
   private waitsForPins: boolean | null = null;
   /** A device that follows the process's page tables instead of pinning (dma/odp.ts), if there is one. */
@@ -75,6 +79,7 @@ export class Machine {
           this.reportCycle(task, cycle);
         })
       : null;
+    this.mediaFirst = shared.geometry.pages;
     this.zoneLock = this.globalLock('zone', GLOBAL.zoneLock);
     this.nodeLock = this.globalLock('node_pool', GLOBAL.nodeLock);
     this.vmaLock = this.globalLock('wb_list_lock', GLOBAL.vmaLock);
@@ -102,6 +107,17 @@ export class Machine {
 
   set fs(fs: FileSystem) {
     this.mounted = fs;
+  }
+
+  /**
+   * Frames from `first` on are persistent memory, as the pages of a ZONE_DEVICE are: the media of a
+   * file system itself, which the allocator never hands out. Once on each thread.
+   */
+  useMedia(first: number): void {
+    this.mediaFirst = first;
+    this.waitsForPins = true;
+    const { pinKeeps } = this.profile;
+    this.pinKeepsInode = pinKeeps === 'inode' || pinKeeps === 'file';
   }
 
   /** Somebody may sleep until pins are gone, so giving a pin back has to wake. */

@@ -135,7 +135,8 @@ export function replayRig(program: Program, profile: Profile, text: string): Rig
   if (schedule.program !== program.name || schedule.profile !== profile.name) {
     throw new Errno(
       'EINVAL',
-      `schedule of ${schedule.program} under ${schedule.profile}, not of ${program.name} under ${profile.name}: replay it with what it names`,
+      `schedule of ${schedule.program} under ${schedule.profile}, not of ${program.name} ` +
+        `under ${profile.name}: replay it with what it names`,
     );
   }
   const script = new Script(schedule.choices);

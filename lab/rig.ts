@@ -108,9 +108,7 @@ export class Rig {
       });
     } else if (thrown instanceof PowerCut) {
       // Whoever pulls the plug can always run, and would hide that nobody else ever will.
-      if (this.driver.isStuckBut(this.driver.thrownBy)) {
-        this.add('hang', this.driver.blocked().join(', '), 'nobody can run: deadlock');
-      }
+      if (this.driver.isStuckBut(this.driver.thrownBy)) this.addDeadlock();
       for (const finding of this.program.verifyAfterCut?.(this.machine) ?? []) {
         this.findings.push(finding);
       }

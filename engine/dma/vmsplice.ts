@@ -2,7 +2,7 @@
 // (Linux: fs/splice.c; FOLL_GET in all versions, neither pin nor LONGTERM: H2-i).
 
 import type { Machine } from '../machine.js';
-import { pinUserPagesFast, unpinUserPages } from '../mm/gup.js';
+import { FOLL, pinUserPagesFast, unpinUserPages } from '../mm/gup.js';
 import { Errno } from '../sched/errors.js';
 import type { Op, Task } from '../sched/op.js';
 import { deviceLoad } from './device.js';
@@ -27,7 +27,7 @@ export class SplicePipe {
 /**
  * Puts pages of a process into the pipe, as many as it has room for.
  * @returns pages spliced
- * @throws Errno EAGAIN (the pipe is full), EFAULT
+ * @throws Errno EAGAIN (the pipe is full), EFAULT; EOPNOTSUPP (P22: DAX pages are refused)
  */
 export function* vmsplice(
   task: Task,
@@ -40,7 +40,8 @@ export function* vmsplice(
   const room = Math.min(pages, pipe.pagesMax - pipe.count);
   if (room <= 0) throw new Errno('EAGAIN', 'the pipe is full: read from it first');
   const free = pipe.pfns.subarray(pipe.count);
-  const got = yield* pinUserPagesFast(task, m, mm, vpn, room, 0, free);
+  const flags = m.profile.vmspliceDax === 'refuse' ? FOLL.longterm : 0;
+  const got = yield* pinUserPagesFast(task, m, mm, vpn, room, flags, free);
   pipe.count += got;
   return got;
 }

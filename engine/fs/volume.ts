@@ -103,6 +103,7 @@ export class Volume implements FileSystem, Vol {
   readonly cow: boolean;
   readonly noOverwrite: boolean;
   readonly readBack: boolean;
+  readonly dax = null;
   readonly stableWrites: boolean;
   readonly heldBack: number;
   readonly meta: Metadata;

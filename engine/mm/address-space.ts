@@ -9,6 +9,19 @@ export const PAGE_INDEX_MAX = 2 ** 30 - 1;
 /** WB_SYNC_NONE: background cleaning. WB_SYNC_ALL: somebody waits for it (fsync). */
 export type SyncMode = 'none' | 'all';
 
+/** What mm asks of a file system about its files on persistent memory (fsdax). */
+export interface DaxOperations {
+  /** Are the pages of this inode the media itself (IS_DAX)? Fixed for the life of the inode. */
+  isDax(inode: number): boolean;
+
+  /**
+   * The frame of the media behind a page of a DAX inode, allocated if there is none (iomap_begin).
+   * The caller holds invalidate_lock shared and the entry's lock.
+   * @throws Errno ENOSPC
+   */
+  frameOf(task: Task, inode: number, index: number): Op<number>;
+}
+
 /**
  * The way out of page_mkwrite for a file system that needs a lock which mmap_lock must not be held
  * around: drop mmap_lock, do the work, and let the fault be taken again (VM_FAULT_RETRY).
@@ -28,8 +41,17 @@ export interface MkwriteRetry {
 }
 
 export interface FileSystem {
+  /** Null: no file of it is on persistent memory. */
+  readonly dax: DaxOperations | null;
+
   /** What a word of State.extra is, if it is the file system's: for diagrams. */
   nameOfExtra?(word: number): string | null;
+
+  /** Its bits of i_state by name, likewise. */
+  readonly stateBits?: Readonly<Record<string, number>>;
+
+  /** What a value of such a word means, where the number does not say it. */
+  valueOfExtra?(word: number, value: number): string | null;
 
   /** Set by a file system whose page_mkwrite may drop mmap_lock. */
   readonly mkwriteRetry?: MkwriteRetry | null;

@@ -27,6 +27,19 @@ export function initAllocator(m: Machine): void {
   global[GLOBAL.freeCount] = m.geometry.pages - 1;
 }
 
+/**
+ * Takes the frames from `first` on, which nobody has yet, off the free list: they are media, idle.
+ * Once, after initAllocator().
+ */
+export function setMediaAside(m: Machine, first: number): void {
+  const { next, global, refcount } = m.state;
+  const idle = m.profile.daxIdleCount === 'one' ? 1 : 0;
+  for (let pfn = first; pfn < m.geometry.pages; pfn++) refcount[pfn] = idle;
+  if (first === 1) global[GLOBAL.freeHead] = 0;
+  else next[first - 1] = 0;
+  global[GLOBAL.freeCount] = first - 1;
+}
+
 /** A frame with one reference, not zeroed; 0 if there is none free. May use what is kept for writeback. */
 export function* allocPage(task: Task, m: Machine): Op<number> {
   return yield* takeFrame(task, m, 0);
@@ -90,8 +103,15 @@ export function* undoGet(task: Task, m: Machine, pfn: number, references: number
   if (add(m.state.refcount, pfn, -references) === references) yield* freeUnused(task, m, pfn);
 }
 
-/** Frees a frame whose count has come to 0, unless a passing reference is just there: that one will. */
+/**
+ * Frees a frame whose count has come to 0, unless a passing reference is just there: that one will.
+ * A frame of the media is idle then, which somebody may wait for (free_zone_device_folio).
+ */
 export function* freeUnused(task: Task, m: Machine, pfn: number): Op<void> {
+  if (pfn >= m.mediaFirst) {
+    wake(m.state.refcount, pfn);
+    return;
+  }
   if (lab?.point()) yield STEP;
   if (cas(m.state.refcount, pfn, 0, FREE) === 0) yield* freeFrozen(task, m, pfn);
 }

@@ -18,6 +18,7 @@ import { clearMark, MARK, setMark } from './pagecache.js';
  */
 export function* markDirty(task: Task, m: Machine, pfn: number): Op<void> {
   const s = m.state;
+  if (pfn >= m.mediaFirst) return; // noop_dirty_folio: the DAX entry tracks it
   if (lab?.point()) yield STEP;
   const inode = load(s.mapping, pfn) - 1;
   if (lab?.point()) yield STEP;

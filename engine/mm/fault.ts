@@ -2,7 +2,6 @@
 // of kernel.md 4.2 (Linux: mm/memory.c, fs/buffer.c).
 
 import type { Machine } from '../machine.js';
-import { loadLong } from '../memory/long.js';
 import { add, cas, load, or, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import {
@@ -18,8 +17,9 @@ import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { lastPut, putFolio } from './alloc.js';
 import { zeroTail } from './content.js';
+import { daxFault } from './dax-fault.js';
 import { markDirty } from './dirty.js';
-import { readFolio } from './filemap.js';
+import { checkSize, readFolio } from './filemap.js';
 import { getFolio, lockFolio, PG, takeFolio, unlockFolio, waitFolio, waitStable } from './folio.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { allocPageOrReclaim } from './reclaim.js';
@@ -68,6 +68,10 @@ export function* handleFault(
     return false;
   }
   const index = read(s.vmaPgoff, vma) + vpn - read(s.vmaStart, vma);
+  if (m.fs.dax?.isDax(inode) === true) {
+    yield* daxFault(task, m, m.fs.dax, mm, vpn, inode, index, isWrite);
+    return false;
+  }
   const wasMapped = (entry & PTE.present) !== 0;
   let pfn: number;
   if (wasMapped) {
@@ -264,17 +268,6 @@ export function* pageMkwrite(
   } finally {
     if (lab?.point()) yield STEP;
     upRead(task, m.invalidateLock, inode);
-  }
-}
-
-/** A store or load past the last page of a file is a SIGBUS. One step. */
-function checkSize(m: Machine, inode: number, index: number): void {
-  const size = loadLong(m.state.iSize, inode);
-  if (index * m.geometry.pageBytes >= size) {
-    throw new Errno(
-      'EIO',
-      `page ${String(index)} lies past the end of a file of ${String(size)} bytes (SIGBUS)`,
-    );
   }
 }
 

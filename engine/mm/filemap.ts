@@ -2,7 +2,9 @@
 
 import type { Machine } from '../machine.js';
 import { GLOBAL } from '../memory/layout.js';
+import { loadLong } from '../memory/long.js';
 import { add, and, load, or, read, store, write } from '../memory/word.js';
+import { Errno } from '../sched/errors.js';
 import { spinUnlock, takeSpinLock, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -64,6 +66,17 @@ export function* readFolio(task: Task, m: Machine, inode: number, index: number)
   if (lab?.point()) yield STEP;
   or(m.state.flags, pfn, PG.uptodate);
   return pfn;
+}
+
+/** A store or load past the last page of a file is a SIGBUS. One step. */
+export function checkSize(m: Machine, inode: number, index: number): void {
+  const size = loadLong(m.state.iSize, inode);
+  if (index * m.geometry.pageBytes >= size) {
+    throw new Errno(
+      'EIO',
+      `page ${String(index)} lies past the end of a file of ${String(size)} bytes (SIGBUS)`,
+    );
+  }
 }
 
 /**

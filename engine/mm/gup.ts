@@ -23,6 +23,7 @@ import {
   waitOnWriteback,
   waitStable,
 } from './folio.js';
+import { checkLongtermDax, isSlowForMedia, keepInode, keptInodes } from './gup-dax.js';
 import { hasLease } from './lease.js';
 import { mapPrivateCopy } from './private-copy.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
@@ -91,6 +92,10 @@ function* gupFast(
   const first = pteIndex(m, mm, vpn);
   // The policy on long-term writable file pins needs the VMA: only anonymous pages go the fast way.
   const onlyAnon = (flags & LONGTERM_WRITE) === LONGTERM_WRITE;
+  // Frames of the media that the slow way has to look at more closely.
+  const slowFrom = isSlowForMedia(m, (flags & FOLL.longterm) !== 0, (flags & FOLL.pin) !== 0)
+    ? m.mediaFirst
+    : m.geometry.pages;
   const notWritten = waitsForWriteback(m, flags);
   if (vpn < 0 || vpn + count > m.geometry.mmPages) return 0; // what lies beyond is another address space's
   if (lab?.point()) yield STEP;
@@ -102,6 +107,7 @@ function* gupFast(
     const entry = lab === null ? Atomics.load(pte, at) : yield* stepLoad(pte, at);
     if ((entry & need) !== need) break;
     const pfn = entry >>> PTE.pfnShift;
+    if (pfn >= slowFrom) break;
     const before =
       lab === null
         ? Atomics.add(refcount, pfn, reference)
@@ -202,7 +208,11 @@ function* gupSlow(
       }
       const pfn = yield* followPage(task, m, mm, vpn + done, flags);
       if (pfn !== 0) {
-        if (yield* keep(task, m, mm, vpn + done, flags, pfn)) out[done++] = pfn;
+        const held =
+          pfn < m.mediaFirst
+            ? yield* keep(task, m, mm, vpn + done, flags, pfn)
+            : yield* keepInode(task, m, mm, vpn + done, (flags & FOLL.pin) !== 0);
+        if (held) out[done++] = pfn;
         tried = false;
         continue;
       }
@@ -259,6 +269,7 @@ function* checkVma(m: Machine, mm: number, vpn: number, flags: number): Op<boole
       `page ${String(vpn)} is not mapped for ${isWrite ? 'writing' : 'reading'}`,
     );
   }
+  if ((flags & FOLL.longterm) !== 0) yield* checkLongtermDax(m, mm, read(s.vmaInode, vma) - 1);
   if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || !isSharedFile(m, vma)) return true;
   switch (m.profile.longtermFilePin) {
     case 'allow':
@@ -399,6 +410,7 @@ export function* unpinUserPages(
 ): Op<void> {
   const { flags, refcount } = m.state;
   const { pinWaits } = m;
+  const kept = reference === PIN_BIAS && m.pinKeepsInode ? yield* keptInodes(m, pfns, count) : null;
   const locked = holdsLocks(m, got);
   for (let i = 0; i < count; i++) {
     const pfn = pfns[i];
@@ -406,7 +418,7 @@ export function* unpinUserPages(
       if (lab?.point()) yield STEP;
       if ((load(flags, pfn) & PG.dirty) === 0) yield* dirtyPinned(task, m, pfn, got);
     }
-    if (locked) {
+    if (locked && pfn < m.mediaFirst) {
       if (lab?.point()) yield STEP;
       unlockFolio(task, m, pfn);
     }
@@ -418,6 +430,7 @@ export function* unpinUserPages(
     if (pinWaits) wake(refcount, pfn);
   }
   if (reference === PIN_BIAS) countPins(m, 0, count);
+  if (kept !== null) for (const inode of kept) yield* m.fs.putInode(task, inode);
 }
 
 /**

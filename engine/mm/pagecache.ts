@@ -3,7 +3,7 @@
 //
 // Node of NODE_WORDS words (layout.ts), shift = 6 * level:
 //
-//   0 .. 63    slots: level 0 a pfn, above it a node number + 1; 0 empty
+//   0 .. 63    slots: level 0 a pfn (or a DAX entry), above it a node number + 1; 0 empty
 //   64 .. 69   marks: two words of bits each for DIRTY, WRITEBACK, TOWRITE; set where any slot
 //              below has the mark
 //   70         slots in use
@@ -39,17 +39,23 @@ export function initNodes(m: Machine): void {
   global[GLOBAL.nodeFreeCount] = m.geometry.nodes;
 }
 
-/** The pfn cached at `index` of inode `inode`, or 0. Caller holds i_pages. */
+/** The pfn (of a DAX inode: the entry) cached at `index` of inode `inode`, or 0. Caller holds i_pages. */
 export function cacheLookup(m: Machine, inode: number, index: number): number {
+  const slot = cacheSlot(m, inode, index);
+  return slot < 0 ? 0 : read(m.state.node, slot);
+}
+
+/** The word of `node` that holds what is cached at `index`, or -1 if the tree has none yet. Caller holds i_pages. */
+export function cacheSlot(m: Machine, inode: number, index: number): number {
   const { node, iPagesRoot } = m.state;
   const height = read(iPagesRoot, inode * 2 + 1);
-  if (height === 0 || index >>> (BITS * height) !== 0) return 0;
+  if (height === 0 || index >>> (BITS * height) !== 0) return -1;
   let at = read(iPagesRoot, inode * 2);
   for (let level = height - 1; level > 0; level--) {
     at = read(node, (at - 1) * NODE_WORDS + ((index >>> (BITS * level)) & (NODE_SLOTS - 1)));
-    if (at === 0) return 0;
+    if (at === 0) return -1;
   }
-  return read(node, (at - 1) * NODE_WORDS + (index & (NODE_SLOTS - 1)));
+  return (at - 1) * NODE_WORDS + (index & (NODE_SLOTS - 1));
 }
 
 /** Levels of a tree that reaches `index`. */

@@ -90,6 +90,11 @@ export function* unmapFolio(task: Task, m: Machine, inode: number, pfn: number):
   upRead(task, m.iMmapRwsem, inode);
 }
 
+/** Has a mapping of the frame a reference and a place in its mapcount? Not of the media before 6.15. */
+export function isMapCounted(m: Machine, pfn: number): boolean {
+  return pfn < m.mediaFirst || m.profile.daxIdleCount === 'zero';
+}
+
 /**
  * Takes one PTE away, if it maps `pfn` (or, for -1, whatever it maps), and gives up the mapping's
  * reference (zap_pte_range). A dirty PTE dirties its file folio.
@@ -119,12 +124,15 @@ export function* zapPte(task: Task, m: Machine, mm: number, vpn: number, pfn: nu
   yield* flushTlb(task, m, at);
   const mapped = entry >>> PTE.pfnShift;
   if ((entry & PTE.dirty) !== 0) yield* markDirty(task, m, mapped);
-  if (lab?.point()) yield STEP;
-  add(mapcount, mapped, -1);
+  const counted = isMapCounted(m, mapped);
+  if (counted) {
+    if (lab?.point()) yield STEP;
+    add(mapcount, mapped, -1);
+  }
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.ptl, lock);
   if (notifier !== null) yield* notifier.invalidateEnd(task, mm, vpn);
-  yield* putFolio(task, m, mapped);
+  if (counted) yield* putFolio(task, m, mapped);
 }
 
 /** Takes away all entries of `pages` pages from `vpn` on (unmap_page_range); empty tables cost nothing. */

@@ -2,11 +2,13 @@
 
 import type { Machine } from '../machine.js';
 import { GLOBAL } from '../memory/layout.js';
-import { cas, read, store, write } from '../memory/word.js';
+import { cas, load, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import { downRead, downWrite, spinLock, spinUnlock, upRead, upWrite } from '../sched/lock.js';
-import type { Op, Task } from '../sched/op.js';
+import { type Op, sleepOn, type Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
+import { busyFrame } from './dax-entry.js';
+import { PIN_BIAS } from './folio.js';
 import { zapRange } from './rmap.js';
 
 /** VMA flags (VM_*). */
@@ -167,6 +169,9 @@ export function* munmap(task: Task, m: Machine, mm: number, vpn: number): Op<num
   const inode = read(s.vmaInode, vma) - 1;
   const pages = read(s.vmaPages, vma);
   yield* zapRange(task, m, mm, vpn, pages);
+  if (m.profile.pinKeeps === 'vma' && inode >= 0 && m.fs.dax?.isDax(inode) === true) {
+    yield* waitUnpinned(task, m, inode, read(s.vmaPgoff, vma), pages);
+  }
   unlink(s.mmMmap, mm, s.vmaNextInMm, vma);
   if (inode >= 0) {
     yield* downWrite(task, m.iMmapRwsem, inode);
@@ -179,6 +184,25 @@ export function* munmap(task: Task, m: Machine, mm: number, vpn: number): Op<num
   if (lab?.point()) yield STEP;
   upWrite(task, m.mmapLock, mm);
   return inode;
+}
+
+/** P17: the VMA, and the file that it holds, stay until the pages of the media in it are not pinned. */
+function* waitUnpinned(
+  task: Task,
+  m: Machine,
+  inode: number,
+  fromIndex: number,
+  pages: number,
+): Op<void> {
+  const { refcount } = m.state;
+  for (;;) {
+    const pfn = yield* busyFrame(task, m, inode, fromIndex, fromIndex + pages - 1);
+    if (pfn < m.mediaFirst) return;
+    if (lab?.point()) yield STEP;
+    const references = load(refcount, pfn);
+    if (references < PIN_BIAS) return; // a plain reference, which nobody can tell
+    yield sleepOn(task, refcount, pfn, references);
+  }
 }
 
 function* takeVma(task: Task, m: Machine, mm: number): Op<number> {

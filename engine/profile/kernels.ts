@@ -50,6 +50,8 @@ const FIRST: Rules = {
   longtermDaxPin: 'allow',
   vmspliceDax: 'allow',
   daxTruncate: 'ignore',
+  daxTruncateWarns: false,
+  daxBusyScan: 'after-unmap',
   daxIdleCount: 'one',
   daxEviction: 'ignore',
   pinKeeps: 'page',
@@ -112,8 +114,16 @@ export const KERNELS: readonly Kernel[] = [
     landed: [
       seen('inline data are converted in page_mkwrite', '7b4cc9787fe3 (4.12)'),
       seen('get_user_pages_longterm refuses fsdax', '2bb6d2837083 (4.15 cycle)'),
+      guessed(
+        'truncate warns of busy DAX pages',
+        'd2c997c0f145, of 2017 according to Williams (fsdax thread, #21); its version inferred',
+      ),
     ],
-    changes: { inlineConversion: 'mkwrite', longtermDaxPin: 'refuse-vma' },
+    changes: {
+      inlineConversion: 'mkwrite',
+      longtermDaxPin: 'refuse-vma',
+      daxTruncateWarns: true,
+    },
   },
   {
     version: '4.18',

@@ -77,6 +77,10 @@ export interface Rules {
   readonly vmspliceDax: 'allow' | 'refuse';
   /** Do truncate and punch wait for busy DAX pages (4.18)? */
   readonly daxTruncate: 'ignore' | 'wait';
+  /** Does truncate warn of a DAX page that is busy (d2c997c0f145), or (6.15) of any entry that is still there? */
+  readonly daxTruncateWarns: boolean;
+  /** When the break of a layout looks at the references. Only `after-unmap` keeps a fast GUP from slipping in (H2-k). */
+  readonly daxBusyScan: 'after-unmap' | 'before-unmap';
   /** Reference count at which a DAX page is idle: 1, and mappings take none; or 0, and each takes one (6.15). */
   readonly daxIdleCount: 'one' | 'zero';
   /** What the eviction of a DAX inode does about busy pages; see rules.ts. */
@@ -87,8 +91,8 @@ export interface Rules {
     | 'busy-stays-on-lru'
     | 'writeback-will-free'
     | 'write-inode-now';
-  /** What a pin keeps alive besides the page: nothing, the mapping's VMA (P17), or the inode (P18). */
-  readonly pinKeeps: 'page' | 'vma' | 'inode';
+  /** What a pin of a DAX page keeps as well: nothing, its VMA (P17), its inode (P18), or the open file and so the mount. */
+  readonly pinKeeps: 'page' | 'vma' | 'inode' | 'file';
   /** Removal of a pmem device: pins are ignored, or their holders are told and it waits for them (P16). */
   readonly deviceRemoval: 'ignore' | 'notify';
 

@@ -173,6 +173,17 @@ export const RULES: { readonly [K in keyof Rules]: Rule<Rules[K]> } = {
       ['wait', 'wait until they are idle'],
     ],
   },
+  daxTruncateWarns: { question: 'does truncate warn of DAX pages that are busy?', answers: YES_NO },
+  daxBusyScan: {
+    question: 'when does the wait for busy DAX pages look at their references?',
+    answers: [
+      [
+        'after-unmap',
+        'after their mappings are gone: a fast GUP is seen, or fails its second look',
+      ],
+      ['before-unmap', 'before: a fast GUP slips in between'],
+    ],
+  },
   daxIdleCount: {
     question: 'reference count of an idle DAX page',
     answers: [
@@ -192,11 +203,12 @@ export const RULES: { readonly [K in keyof Rules]: Rule<Rules[K]> } = {
     ],
   },
   pinKeeps: {
-    question: 'what a pin keeps alive',
+    question: 'what a pin of a DAX page keeps alive',
     answers: [
       ['page', 'the page'],
       ['vma', 'the page, and the mapping that it came from'],
       ['inode', 'the page, and its inode'],
+      ['file', 'the page, and the open file behind it: its inode and its mount'],
     ],
   },
   deviceRemoval: {

@@ -4,6 +4,9 @@
 /** These are nothing by themselves: whoever called them is meant. */
 const PLUMBING = [
   'addFolio',
+  'allocPage',
+  'allocPageOrReclaim',
+  'allocSlowly',
   'attachBuffers',
   'cacheDelete',
   'cacheInsert',
@@ -130,7 +133,32 @@ const TITLES: ReadonlyMap<string, string | null> = new Map<string, string | null
   ['takeLease', ''],
   ['giveLease', ''],
 
+  // Persistent memory, and the end of an inode
+  ['daxFault', 'fault'],
+  ['grabEntry', 'fault'],
+  ['insertEntry', 'fault'],
+  ['insertPfn', 'fault'],
+  ['unlockEntry', ''],
+  ['unlockedSlot', ''],
+  ['busyFrame', 'busy page?'],
+  ['isBusy', 'busy page?'],
+  ['waitPageIdle', ''],
+  ['breakLayout', 'break layout'],
+  ['deleteEntries', 'delete DAX entries'],
+  ['waitUnpinned', ''],
+  ['igrab', 'igrab'],
+  ['iputFinal', 'iput_final'],
+  ['beginFreeing', 'I_FREEING'],
+  ['keepsBusy', 'dax_inode_busy'],
+  ['frameOf', 'allocate'],
+  ['freeBlock', 'free'],
+  ['writeWord', 'write(2)'],
+  ['countUser', ''],
+  ['removeDevice', 'remove'],
+
   // Devices and calls
+  ['transfer', ''],
+  ['readThroughPin', ''],
   ['deviceStore', ''],
   ['deviceLoad', ''],
   ['deviceStoreChain', ''],

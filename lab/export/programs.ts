@@ -14,7 +14,8 @@ export const PROGRAMS: Readonly<Record<string, CProgram>> = {
 /** Why the others have none. */
 export const UNMAPPED: Readonly<Record<string, string>> = {
   'H2-b': 'the eviction of an inode that is still linked is no system call',
-  'H2-c': 'it unmounts a file system, or takes its device away',
+  'H2-c': 'it unmounts a file system',
+  'H2-c-removal': 'it takes a device away',
   'H2-d': 'reclaim inside readdir is no system call',
   'H2-e': 'reclaim that waits for a pin is no system call',
   'H2-f': 'a pNFS layout recall is no system call',

@@ -12,6 +12,18 @@ import { H1C } from './h1-c.js';
 import { H1D } from './h1-d.js';
 import { H1E } from './h1-e.js';
 import { H1F } from './h1-f.js';
+import { H2A } from './h2-a.js';
+import { H2B } from './h2-b.js';
+import { H2C, H2C_REMOVAL } from './h2-c.js';
+import { H2D } from './h2-d.js';
+import { H2E } from './h2-e.js';
+import { H2F } from './h2-f.js';
+import { H2G } from './h2-g.js';
+import { H2H } from './h2-h.js';
+import { H2I } from './h2-i.js';
+import { H2J } from './h2-j.js';
+import { H2K } from './h2-k.js';
+import { H2M } from './h2-m.js';
 import { H3A } from './h3-a.js';
 import { H3B } from './h3-b.js';
 import { H3C } from './h3-c.js';
@@ -38,6 +50,19 @@ export const HAZARDS: readonly Hazard[] = [
   H1D,
   H1E,
   H1F,
+  H2A,
+  H2B,
+  H2C,
+  H2C_REMOVAL,
+  H2D,
+  H2E,
+  H2F,
+  H2G,
+  H2H,
+  H2I,
+  H2J,
+  H2K,
+  H2M,
   H3A,
   H3B,
   H3C,

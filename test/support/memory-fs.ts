@@ -28,6 +28,7 @@ export function memoryStore(files: number, pagesPerFile: number, pageBytes: numb
 }
 
 export class MemoryFs implements FileSystem {
+  readonly dax = null;
   readonly stableWrites = true;
   readonly bytes: Uint8Array;
 
