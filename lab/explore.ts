@@ -56,11 +56,11 @@ export const STRATEGIES = ['dfs', 'dpor', 'random', 'pct'] as const;
 
 export interface ExploreOptions {
   /**
-   * `dfs` (default): depth first, bound after bound, entering each state once. `dpor`: one schedule of
-   * every trace, without a bound. `random`: drawn step by step. `pct`: drawn by priorities.
+   * `dfs` (default): depth first, bound after bound, entering each state once, and then `dpor`: one
+   * schedule of every trace, without a bound. `random`: drawn step by step. `pct`: by priorities.
    */
   readonly strategy?: (typeof STRATEGIES)[number];
-  /** dfs: preemptions up to which schedules are tried before all are. Default: 0, 1, 2, 3, all. */
+  /** dfs: preemptions up to which schedules are tried. Default: 0, 1, 2, 3, then all by dpor. */
   readonly bounds?: readonly number[];
   /** pct: orderings of steps that a failure may take. Default: 3. */
   readonly depth?: number;
@@ -81,7 +81,7 @@ export const BUDGET = 2_000_000;
 /** Schedules that are drawn unless it is told otherwise. */
 export const SAMPLES = 10_000;
 
-const BOUNDS: readonly number[] = [0, 1, 2, SAFE_BOUND, UNBOUNDED];
+const BOUNDS: readonly number[] = [0, 1, 2, SAFE_BOUND];
 
 /**
  * Searches the schedules of a program for failures. With `dfs` those found first have the fewest
@@ -99,9 +99,11 @@ export function explore(
     stopAtFirst: options.stopAtFirst === true,
   });
   switch (strategy) {
-    case 'dfs':
-      for (const bound of options.bounds ?? BOUNDS) if (!search.within(bound)) break;
+    case 'dfs': {
+      const goesOn = (options.bounds ?? BOUNDS).every((bound) => search.within(bound));
+      if (goesOn && options.bounds === undefined) search.byTraces();
       break;
+    }
     case 'dpor':
       search.byTraces();
       break;
