@@ -62,7 +62,7 @@ export interface ExploreOptions {
   readonly strategy?: (typeof STRATEGIES)[number];
   /** dfs: preemptions up to which schedules are tried. Default: 0, 1, 2, 3, then all by dpor. */
   readonly bounds?: readonly number[];
-  /** pct: orderings of steps that a failure may take. Default: 3. */
+  /** pct: orderings of steps that a failure may take. Default: 5. */
   readonly depth?: number;
   /** random, pct: the same seed draws the same schedules. Default: 1. */
   readonly seed?: number;
@@ -92,7 +92,7 @@ export function explore(
   profile: Profile,
   options: ExploreOptions = {},
 ): Exploration {
-  const { strategy = 'dfs', seed = 1, depth = 3 } = options;
+  const { strategy = 'dfs', seed = 1, depth = 5 } = options;
   const isDrawn = strategy === 'random' || strategy === 'pct';
   const search = new Search(program, profile, {
     budget: options.budget ?? (isDrawn ? SAMPLES : BUDGET),

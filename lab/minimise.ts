@@ -152,7 +152,13 @@ class Minimiser {
   }
 
   private run(choices: readonly number[]): Attempt | null {
-    return new ShortestRig(this.program, this.profile, new Lenient(choices), null, this.target).run();
+    return new ShortestRig(
+      this.program,
+      this.profile,
+      new Lenient(choices),
+      null,
+      this.target,
+    ).run();
   }
 
   private take(attempt: Attempt | null): boolean {

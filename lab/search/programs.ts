@@ -4,10 +4,10 @@
 import type { Finding, FindingKind } from '../../engine/finding.js';
 import type { Machine } from '../../engine/machine.js';
 import { add, load, read, store, write } from '../../engine/memory/word.js';
-import { createMm, mmap, VM } from '../../engine/mm/vma.js';
 import { storeUser } from '../../engine/mm/access.js';
 import { storeWords } from '../../engine/mm/content.js';
 import { lockFolio, PIN_BIAS, tryLockFolio, unlockFolio } from '../../engine/mm/folio.js';
+import { createMm, mmap, VM } from '../../engine/mm/vma.js';
 import { KernelBug } from '../../engine/sched/errors.js';
 import {
   downRead,
@@ -201,7 +201,11 @@ function pinnedWriteback(devices: number): Program {
     yield* m.fs.writepages(task, 0, 'all', 0, 0);
   };
   return {
-    ...program('writeback', [flusher, ...Array.from({ length: devices }, () => device)], () => null),
+    ...program(
+      'writeback',
+      [flusher, ...Array.from({ length: devices }, () => device)],
+      () => null,
+    ),
     geometry: { ...geometry, extraWords: store1 },
     attach: (m) => {
       m.fs = new PageStore(m, 0, 1, (task) => {
@@ -246,12 +250,18 @@ export const SMALL_PROGRAMS: readonly (Program & { readonly finds: readonly Find
     finds: [],
   },
   {
-    ...program('late wake', [consumer, producer(false, true), consumer], (m) => expectWord(m, 1, 2)),
+    ...program('late wake', [consumer, producer(false, true), consumer], (m) =>
+      expectWord(m, 1, 2),
+    ),
     finds: [],
   },
   { ...program('no wake', [consumer, producer(true, false)], NEVER_WRONG), finds: ['hang'] },
   {
-    ...program('abba', [(task, m) => both(task, m, true), (task, m) => both(task, m, false)], NEVER_WRONG),
+    ...program(
+      'abba',
+      [(task, m) => both(task, m, true), (task, m) => both(task, m, false)],
+      NEVER_WRONG,
+    ),
     finds: ['hang', 'lockdep'],
   },
   { ...program('bug', [tripOver, flicker, unlocked], NEVER_WRONG), finds: ['bug'] },

@@ -6,16 +6,10 @@
 // what happened before it. Runs with the same events and the same order among dependent ones are
 // one trace (Mazurkiewicz): they end in the same state, and one of them is enough.
 
-import {
-  ACCESS,
-  ACTORS_MAX,
-  type Access,
-  DECISIONS_MAX,
-  type Watcher,
-} from '../../engine/sched/lab-driver.js';
+import { ACCESS, ACTORS_MAX, type Access, type Watcher } from '../../engine/sched/lab-driver.js';
 
-/** Events of a run; a longer one is given up. */
-export const EVENTS_MAX = DECISIONS_MAX;
+/** Events of a run that are looked at. A run that has more is likely to have no end. */
+export const EVENTS_MAX = 2000;
 
 // An access is coded as key * 2 + (1 if it changes what it touches). A word has two keys: its value,
 // and those who sleep on it. Key 0 is the power: whatever ends the run for everybody (a power cut,

@@ -2,8 +2,8 @@
 
 import test from 'ava';
 import fc from 'fast-check';
-import { add, load, read, store, write } from '../../engine/memory/word.js';
 import type { Machine } from '../../engine/machine.js';
+import { add, load, read, store, write } from '../../engine/memory/word.js';
 import { profileByName } from '../../engine/profile/profiles.js';
 import { KernelBug } from '../../engine/sched/errors.js';
 import {

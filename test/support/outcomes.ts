@@ -48,7 +48,10 @@ function keyOf({ kind, task, message }: Finding): string {
 
 /** The outcomes that runs of at most `bound` preemptions had. */
 export function within(outcomes: Outcomes, bound: number): string[] {
-  return [...outcomes.fewest].filter(([, fewest]) => fewest <= bound).map(([key]) => key).sort();
+  return [...outcomes.fewest]
+    .filter(([, fewest]) => fewest <= bound)
+    .map(([key]) => key)
+    .sort();
 }
 
 /** All outcomes. */
