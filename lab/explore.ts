@@ -183,10 +183,26 @@ class Search {
 
   /** Runs what the strategy picks. True if it came to its end: not by the budget, nor by a first failure. */
   run(strategy: Strategy): boolean {
-    const { budget, stopAtFirst } = this.limits;
-    const { tally } = this;
     const rig = new Rig(this.program, this.profile, strategy, strategy.hash);
     rig.driver.watcher = strategy.watcher;
+    const { stackTraceLimit } = Error;
+    // A BUG or a power cut may end every second run: nobody looks at their stacks.
+    Error.stackTraceLimit = 0;
+    try {
+      return this.loop(strategy, rig);
+    } catch (error) {
+      Error.stackTraceLimit = stackTraceLimit;
+      // A defect is met again in its schedule, this time with its stack.
+      replay(this.program, this.profile, this.tally.schedule(rig));
+      throw error;
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+  }
+
+  private loop(strategy: Strategy, rig: Rig): boolean {
+    const { budget, stopAtFirst } = this.limits;
+    const { tally } = this;
     while (tally.executions < budget) {
       strategy.begin();
       const run = rig.run();
@@ -242,7 +258,7 @@ class Tally {
     if ((this.executions & (this.executions - 1)) === 0) this.checkDeterminism(run, rig);
   }
 
-  private schedule(rig: Rig): string {
+  schedule(rig: Rig): string {
     return formatSchedule({
       program: this.program.name,
       profile: this.profile.name,
