@@ -12,6 +12,7 @@ import {
 import { Frames } from './memory/frames.js';
 import { attachState, type Geometry, GLOBAL, type State, stateBytes } from './memory/layout.js';
 import type { FileSystem } from './mm/address-space.js';
+import type { MmuNotifier } from './mm/mmu-notifier.js';
 import type { Profile } from './profile/profile.js';
 import { InvariantError, type KernelBug } from './sched/errors.js';
 import type { Locks } from './sched/lock.js';
@@ -48,8 +49,10 @@ export class Machine {
   readonly iDataSem: Locks;
   readonly iLock: Locks;
   readonly folioClass: number = lockClass('folio');
-  /** Somebody may sleep until pins are gone, so giving a pin back has to wake. */
-  readonly pinWaits: boolean;
+
+  private waitsForPins: boolean | null = null;
+  /** A device that follows the process's page tables instead of pinning (dma/odp.ts), if there is one. */
+  notifier: MmuNotifier | null = null;
 
   private mounted: FileSystem | null = null;
 
@@ -72,8 +75,6 @@ export class Machine {
           this.reportCycle(task, cycle);
         })
       : null;
-    const { pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement } = shared.profile;
-    this.pinWaits = [pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement].includes('wait');
     this.zoneLock = this.globalLock('zone', GLOBAL.zoneLock);
     this.nodeLock = this.globalLock('node_pool', GLOBAL.nodeLock);
     this.vmaLock = this.globalLock('wb_list_lock', GLOBAL.vmaLock);
@@ -96,6 +97,13 @@ export class Machine {
 
   set fs(fs: FileSystem) {
     this.mounted = fs;
+  }
+
+  /** Somebody may sleep until pins are gone, so giving a pin back has to wake. */
+  get pinWaits(): boolean {
+    // Asked for once, by the first who gives a pin back: the lab shares what nobody has asked for.
+    this.waitsForPins ??= this.askWhetherPinsWait();
+    return this.waitsForPins;
   }
 
   /** A lock array of a class of this machine. */
@@ -168,6 +176,11 @@ export class Machine {
       task: task.name,
       message: `possible circular locking dependency: ${cycle.join(' -> ')} -> ${cycle[0]}`,
     });
+  }
+
+  private askWhetherPinsWait(): boolean {
+    const { pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement } = this.profile;
+    return [pinnedSyncNone, pinnedSyncAll, pinnedPageReplacement].includes('wait');
   }
 
   private globalLock(name: LockClassName, index: number): Locks {

@@ -70,6 +70,8 @@ export interface ExploreOptions {
   readonly budget?: number;
   /** Stop at the first failure, rather than at the end of its bound. */
   readonly stopAtFirst?: boolean;
+  /** Told now and then how many executions were made. */
+  readonly onProgress?: (executions: number) => void;
 }
 
 /** Schedules with so many preemptions must have been tried before a program is called safe. */
@@ -80,6 +82,9 @@ export const BUDGET = 2_000_000;
 
 /** Schedules that are drawn unless it is told otherwise. */
 export const SAMPLES = 10_000;
+
+/** Executions between two reports of progress. */
+const PROGRESS_EVERY = 1024;
 
 const BOUNDS: readonly number[] = [0, 1, 2, SAFE_BOUND];
 
@@ -97,6 +102,7 @@ export function explore(
   const search = new Search(program, profile, {
     budget: options.budget ?? (isDrawn ? SAMPLES : BUDGET),
     stopAtFirst: options.stopAtFirst === true,
+    onProgress: options.onProgress ?? null,
   });
   switch (strategy) {
     case 'dfs': {
@@ -157,7 +163,11 @@ class Search {
   constructor(
     private readonly program: Program,
     private readonly profile: Profile,
-    private readonly limits: { readonly budget: number; readonly stopAtFirst: boolean },
+    private readonly limits: {
+      readonly budget: number;
+      readonly stopAtFirst: boolean;
+      readonly onProgress: ((executions: number) => void) | null;
+    },
   ) {
     this.tally = new Tally(program, profile);
   }
@@ -201,12 +211,14 @@ class Search {
   }
 
   private loop(strategy: Strategy, rig: Rig): boolean {
-    const { budget, stopAtFirst } = this.limits;
+    const { budget, stopAtFirst, onProgress } = this.limits;
     const { tally } = this;
     while (tally.executions < budget) {
       strategy.begin();
       const run = rig.run();
       tally.count(run, rig);
+      if (onProgress !== null && tally.executions % PROGRESS_EVERY === 0)
+        onProgress(tally.executions);
       if (stopAtFirst && tally.failures.size > 0) return false;
       if (!strategy.advance(run.ending)) return true;
     }

@@ -38,7 +38,8 @@ export class Rig {
   readonly driver: LabDriver;
   private readonly initial: Int32Array;
   private readonly live: Int32Array;
-  private readonly actors: readonly Actor[];
+  /** In the order of the program's actors: letter a, b, c, ... of a schedule. */
+  readonly actors: readonly Actor[];
   private findings: Finding[] = [];
   private waitFor: WaitFor | null = null;
   /** Called after each run, before it is returned. */

@@ -9,6 +9,7 @@ type Load = () => Promise<Command>;
 /** In the order in which the help lists them. */
 const COMMANDS: Readonly<Record<string, Load>> = {
   demo: async () => (await import('./commands/demo.js')).demoCommand(),
+  lab: async () => (await import('./commands/lab.js')).labCommand(),
   stress: async () => (await import('./commands/stress.js')).stressCommand(),
   bench: async () => (await import('./commands/bench.js')).benchCommand(),
   serve: async () => (await import('./commands/serve.js')).serveCommand(),

@@ -4,8 +4,11 @@
 
 import type { Machine } from '../machine.js';
 import { load } from '../memory/word.js';
+import { putFolio } from '../mm/alloc.js';
+import { copyFrame } from '../mm/content.js';
 import { PG } from '../mm/folio.js';
 import { dirtyPinned, FOLL } from '../mm/gup.js';
+import { allocPageOrReclaim } from '../mm/reclaim.js';
 import { Errno } from '../sched/errors.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -38,8 +41,11 @@ export function* directReadInto(
     let dirtied = 0;
     try {
       // bio_set_pages_dirty: up front, under the folio lock, before the device stores.
-      for (; dirtied < held; dirtied++) yield* dirtyPinned(task, m, scratch[dirtied]);
-      yield* transfer(done, scratch, held);
+      for (; dirtied < held; dirtied++) {
+        yield* dirtyPinned(task, m, scratch[dirtied], FOLL.write);
+      }
+      if (bounces(m)) yield* readThroughBounce(task, m, done, scratch, held, transfer);
+      else yield* transfer(done, scratch, held);
     } finally {
       yield* completeRead(task, m, scratch, held, dirtied === held);
     }
@@ -65,8 +71,10 @@ function* completeRead(
     if (lab?.point()) yield STEP;
     allDirty = (load(m.state.flags, pfns[i]) & PG.dirty) !== 0;
   }
-  for (let i = 0; stored && !allDirty && i < count; i++) yield* dirtyPinned(task, m, pfns[i]);
-  yield* dropPages(task, m, pfns, count, m.profile.directIoReference, false);
+  for (let i = 0; stored && !allDirty && i < count; i++) {
+    yield* dirtyPinned(task, m, pfns[i], FOLL.write);
+  }
+  yield* dropPages(task, m, pfns, count, m.profile.directIoReference, false, FOLL.write);
 }
 
 /**
@@ -89,7 +97,8 @@ export function* directWriteFrom(
     const held = yield* holdBatch(task, m, mm, vpn + done, want, 0, scratch, done);
     if (held === 0) return done;
     try {
-      yield* transfer(done, scratch, held);
+      if (bounces(m)) yield* writeThroughBounce(task, m, done, scratch, held, transfer);
+      else yield* transfer(done, scratch, held);
     } finally {
       yield* dropPages(task, m, scratch, held, m.profile.directIoReference, false);
     }
@@ -116,4 +125,58 @@ function* holdBatch(
     if (done > 0 && error instanceof Errno) return 0;
     throw error;
   }
+}
+
+/** From 7.0 on a target that needs stable pages gets pages that nobody else can write to. */
+function bounces(m: Machine): boolean {
+  return m.profile.directIoBounces && m.fs.stableWrites;
+}
+
+/** The device stores into bounce frames, and at completion the CPU copies them to the user's pages. */
+function* readThroughBounce(
+  task: Task,
+  m: Machine,
+  page: number,
+  pfns: Int32Array,
+  count: number,
+  transfer: Transfer,
+): Op<void> {
+  const bounce = yield* allocFrames(task, m, count);
+  try {
+    yield* transfer(page, bounce, count);
+    for (let i = 0; i < count; i++) yield* copyFrame(m, pfns[i], bounce[i]);
+  } finally {
+    for (let i = 0; i < count; i++) yield* putFolio(task, m, bounce[i]);
+  }
+}
+
+/** The CPU copies the user's pages to bounce frames, and the device loads from those. */
+function* writeThroughBounce(
+  task: Task,
+  m: Machine,
+  page: number,
+  pfns: Int32Array,
+  count: number,
+  transfer: Transfer,
+): Op<void> {
+  const bounce = yield* allocFrames(task, m, count);
+  try {
+    for (let i = 0; i < count; i++) yield* copyFrame(m, bounce[i], pfns[i]);
+    yield* transfer(page, bounce, count);
+  } finally {
+    for (let i = 0; i < count; i++) yield* putFolio(task, m, bounce[i]);
+  }
+}
+
+/** @throws Errno ENOMEM; nothing is kept then */
+function* allocFrames(task: Task, m: Machine, count: number): Op<Int32Array> {
+  const frames = new Int32Array(count);
+  let have = 0;
+  try {
+    for (; have < count; have++) frames[have] = yield* allocPageOrReclaim(task, m, 'fs');
+  } catch (error) {
+    while (have > 0) yield* putFolio(task, m, frames[--have]);
+    throw error;
+  }
+  return frames;
 }

@@ -32,6 +32,7 @@ export function* holdPages(
 /**
  * Lets pages go. With `dirty`, what a device wrote is marked first: unpin_user_pages_dirty_lock, or
  * for plain references set_page_dirty_lock and put_page.
+ * @param got as in unpinUserPages()
  */
 export function* dropPages(
   task: Task,
@@ -40,11 +41,12 @@ export function* dropPages(
   count: number,
   reference: Reference,
   dirty: boolean,
+  got = 0,
 ): Op<void> {
   if (reference === 'pin') {
-    yield* unpinUserPages(task, m, pfns, count, PIN_BIAS, dirty);
+    yield* unpinUserPages(task, m, pfns, count, PIN_BIAS, dirty, got);
     return;
   }
-  for (let i = 0; dirty && i < count; i++) yield* dirtyPinned(task, m, pfns[i]);
-  yield* unpinUserPages(task, m, pfns, count, 1, false);
+  for (let i = 0; dirty && i < count; i++) yield* dirtyPinned(task, m, pfns[i], got);
+  yield* unpinUserPages(task, m, pfns, count, 1, false, got);
 }

@@ -43,7 +43,7 @@ export function* processVmWritev(
     }
     const length = Math.min(left, held * pageBytes - within);
     yield* deviceStore(m, scratch, held, within, data.subarray(done, done + length));
-    yield* dropPages(task, m, scratch, held, dmaReference(m), true);
+    yield* dropPages(task, m, scratch, held, dmaReference(m), true, FOLL.write);
     done += length;
     if (held < pages) return done;
   }

@@ -8,7 +8,8 @@ import { balanceDirty } from '../mm/balance.js';
 import { loadBytes, storeBytes, zeroTail } from '../mm/content.js';
 import { markDirty } from '../mm/dirty.js';
 import { findFolio, grabFolio, readFolio } from '../mm/filemap.js';
-import { lockFolio, PG, unlockFolio, waitOnWriteback } from '../mm/folio.js';
+import { lockFolio, PG, unlockFolio, waitStable } from '../mm/folio.js';
+import { replacePage } from '../mm/replace.js';
 import { Errno } from '../sched/errors.js';
 import { downRead, downWrite, upRead, upWrite } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
@@ -16,7 +17,6 @@ import { lab, STEP } from '../sched/step.js';
 import { makeSpace } from './alloc.js';
 import { syncMetadata } from './buffer.js';
 import { inodeName, ip, isInline, type Vol } from './core.js';
-import { replacePage } from './cow.js';
 import { isType, sizeOf, touch } from './dinode.js';
 import { fillFolio, prepareWrite } from './folio-state.js';
 import { convertInline, storeInline } from './inline.js';
@@ -29,9 +29,9 @@ import {
   stopHandle,
   tidAtLeast,
 } from './journal.js';
-import { FILE_BYTES_MAX, INLINE_BYTES_MAX, IP, LAST_PAGE, S_IF } from './layout.js';
+import { FILE_BYTES_MAX, INLINE_BYTES_MAX, IP, S_IF } from './layout.js';
 import { readAhead } from './readahead.js';
-import { takeError, writepages } from './writepages.js';
+import { takeError, writeAllPages } from './writepages.js';
 
 /**
  * Reads bytes of a file through the page cache.
@@ -157,12 +157,12 @@ function* writePage(task: Task, v: Vol, inode: number, at: number, data: Uint8Ar
   const index = Math.floor(at / page);
   const within = at % page;
   yield* makeSpace(task, v, 1);
-  if (v.cow) yield* replacePage(task, v, inode, index);
+  if (v.cow) yield* replacePage(task, m, inode, index);
   const pfn = yield* grabFolio(task, m, inode, index);
   try {
     if (lab?.point()) yield STEP;
     const uptodate = (load(m.state.flags, pfn) & PG.uptodate) !== 0;
-    if (v.checksums) yield* waitOnWriteback(task, m, pfn);
+    yield* waitStable(task, m, pfn);
     if (!uptodate && data.length < page) {
       if (lab?.point()) yield STEP;
       if (index * page >= sizeOf(v, inode)) yield* zeroTail(m, pfn, 0);
@@ -228,7 +228,7 @@ export function* zeroCachedTail(task: Task, v: Vol, inode: number): Op<void> {
   const pfn = yield* findFolio(task, m, inode, Math.floor(size / page));
   if (pfn === 0) return;
   yield* lockFolio(task, m, pfn);
-  if (v.checksums) yield* waitOnWriteback(task, m, pfn);
+  yield* waitStable(task, m, pfn);
   if (lab?.point()) yield STEP;
   if (load(m.state.mapping, pfn) === inode + 1) yield* zeroTail(m, pfn, size % page);
   if (lab?.point()) yield STEP;
@@ -243,7 +243,7 @@ export function* zeroCachedTail(task: Task, v: Vol, inode: number): Op<void> {
 export function* fsync(task: Task, v: Vol, inode: number): Op<void> {
   let failure: Errno | null = null;
   try {
-    yield* writepages(task, v, inode, 'all', 0, LAST_PAGE);
+    yield* writeAllPages(task, v, inode);
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
     failure = error;

@@ -7,7 +7,7 @@ import { putFolio } from '../mm/alloc.js';
 import { storeBytes } from '../mm/content.js';
 import { markDirty } from '../mm/dirty.js';
 import { findFolio, readFolio } from '../mm/filemap.js';
-import { unlockFolio, waitOnWriteback } from '../mm/folio.js';
+import { unlockFolio, waitStable } from '../mm/folio.js';
 import { truncatePages, unmapRange } from '../mm/truncate.js';
 import { Errno } from '../sched/errors.js';
 import { downWrite, upWrite } from '../sched/lock.js';
@@ -243,7 +243,7 @@ function* zeroWithin(task: Task, v: Vol, inode: number, from: number, to: number
   else if ((yield* mapBlock(task, v, inode, index)).phys === 0) return;
   const pfn = yield* readFolio(task, m, inode, index);
   try {
-    if (v.checksums) yield* waitOnWriteback(task, m, pfn);
+    yield* waitStable(task, m, pfn);
     if (!isInline(v, inode)) yield* prepareWrite(task, v, inode, index, pfn);
     yield* storeBytes(m, pfn, from % page, new Uint8Array(to - from));
     if (!isInline(v, inode)) yield* markDirty(task, m, pfn);

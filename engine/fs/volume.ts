@@ -34,7 +34,6 @@ import {
   FEATURE,
   hashWords,
   I,
-  LAST_PAGE,
   mapWords,
   ownWords,
   SB,
@@ -47,7 +46,7 @@ import { Metadata, metadataWords } from './metadata.js';
 import { closeMetadata, openMetadata, type Recovery } from './recovery.js';
 import { encodeSuperblock } from './superblock.js';
 import { finishTruncate } from './truncate.js';
-import { writepages } from './writepages.js';
+import { writeAllPages, writepages } from './writepages.js';
 
 /** What threads share to use one mounted volume; structured-clone passes it to a worker. */
 export interface VolumeShared {
@@ -196,7 +195,7 @@ export class Volume implements FileSystem, Vol {
     for (let inode = 0; inode < this.m.geometry.inodes; inode++) {
       if (!(yield* this.grabInode(task, inode))) continue;
       try {
-        yield* writepages(task, this, inode, 'all', 0, LAST_PAGE);
+        yield* writeAllPages(task, this, inode);
         yield* flushInode(task, this, inode);
       } catch (error) {
         if (!(error instanceof Errno)) throw error;

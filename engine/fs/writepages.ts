@@ -7,6 +7,7 @@ import type { SyncMode } from '../mm/address-space.js';
 import { putFolio } from '../mm/alloc.js';
 import { getFolio, waitOnWriteback } from '../mm/folio.js';
 import { cacheLookup, clearMark, MARK, type Mark, nextMarked, setMark } from '../mm/pagecache.js';
+import { copyBack } from '../mm/private-copy.js';
 import { isMemoryShort } from '../mm/reclaim.js';
 import { prepareWriteback, type ReadyFolio } from '../mm/writeback.js';
 import { Errno } from '../sched/errors.js';
@@ -14,11 +15,19 @@ import { spinLock, spinUnlock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { ip, type Vol } from './core.js';
-import { IP } from './layout.js';
+import { IP, LAST_PAGE } from './layout.js';
 import { Writer } from './writer.js';
 
 /** Marks looked at under one hold of i_pages. */
 const RETAG_BATCH = 4096;
+
+/** What fsync and sync write of a file: all its dirty pages, and what private copies hold. @throws Errno as writepages() */
+export function* writeAllPages(task: Task, v: Vol, inode: number): Op<void> {
+  if (v.m.profile.longtermFilePin === 'private-copy') {
+    yield* copyBack(task, v.m, inode, 0, LAST_PAGE);
+  }
+  yield* writepages(task, v, inode, 'all', 0, LAST_PAGE);
+}
 
 /** As FileSystem.writepages. @throws Errno EIO, ENOSPC, which the next fsync reports too */
 export function* writepages(

@@ -117,13 +117,19 @@ export function* faultIn(
   vpn: number,
   isWrite: boolean,
 ): Op<void> {
-  if (lab?.point()) yield STEP;
-  if (!takeRead(task, m.mmapLock, mm)) yield* waitRead(task, m.mmapLock, mm);
-  try {
-    yield* handleFault(task, m, mm, vpn, isWrite);
-  } finally {
+  for (let mayRetry = true; ; mayRetry = false) {
+    let dropped = false;
     if (lab?.point()) yield STEP;
-    upRead(task, m.mmapLock, mm);
+    if (!takeRead(task, m.mmapLock, mm)) yield* waitRead(task, m.mmapLock, mm);
+    try {
+      dropped = yield* handleFault(task, m, mm, vpn, isWrite, mayRetry);
+    } finally {
+      if (!dropped) {
+        if (lab?.point()) yield STEP;
+        upRead(task, m.mmapLock, mm);
+      }
+    }
+    if (!dropped) break;
   }
   if (isWrite && isOverBackground(m)) yield* balanceDirty(task, m);
 }

@@ -9,7 +9,25 @@ export const PAGE_INDEX_MAX = 2 ** 30 - 1;
 /** WB_SYNC_NONE: background cleaning. WB_SYNC_ALL: somebody waits for it (fsync). */
 export type SyncMode = 'none' | 'all';
 
+/**
+ * The way out of page_mkwrite for a file system that needs a lock which mmap_lock must not be held
+ * around: drop mmap_lock, do the work, and let the fault be taken again (VM_FAULT_RETRY).
+ */
+export interface MkwriteRetry {
+  /** Has the inode work of that kind? */
+  needed(task: Task, inode: number): Op<boolean>;
+
+  /** Keeps the inode for prepare(): the last moment at which mmap_lock does. */
+  hold(task: Task, inode: number): Op<void>;
+
+  /** The work, without mmap_lock. @throws Errno ENOSPC, EIO (the fault ends in SIGBUS) */
+  prepare(task: Task, inode: number): Op<void>;
+}
+
 export interface FileSystem {
+  /** Set by a file system whose page_mkwrite may drop mmap_lock. */
+  readonly mkwriteRetry?: MkwriteRetry | null;
+
   /** A page must not change while it is written (checksums over it): SB_I_STABLE_WRITES. */
   readonly stableWrites: boolean;
 

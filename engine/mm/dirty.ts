@@ -21,7 +21,7 @@ export function* markDirty(task: Task, m: Machine, pfn: number): Op<void> {
   if (lab?.point()) yield STEP;
   const inode = load(s.mapping, pfn) - 1;
   if (lab?.point()) yield STEP;
-  const before = or(s.flags, pfn, PG.dirty);
+  const before = or(s.flags, pfn, PG.dirty | PG.blockDirty);
   if (inode < 0 || (before & PG.anon) !== 0) return;
   if ((before & PG.private) === 0) {
     m.report({
@@ -68,6 +68,15 @@ export function* cancelDirty(task: Task, m: Machine, inode: number, pfn: number)
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.iPages, inode);
   if ((before & PG.dirty) !== 0) accountDirty(m, -1);
+}
+
+/**
+ * Clears the dirty flag and nothing else (folio_clear_dirty): the page stays on the account, and in
+ * the tree keeps its mark. What ext4 did from 5.18 on with a page that it drops (kernel.md 3).
+ */
+export function* clearDirtyFlag(m: Machine, pfn: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  and(m.state.flags, pfn, ~PG.dirty);
 }
 
 /** Sets writeback on a locked folio: the flag, and the marks (folio_start_writeback). */

@@ -6,6 +6,7 @@ import { loadLong } from '../memory/long.js';
 import { add, cas, load, or, read, store, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import {
+  downRead,
   spinUnlock,
   takeRead,
   takeSpinLock,
@@ -19,7 +20,7 @@ import { lastPut, putFolio } from './alloc.js';
 import { zeroTail } from './content.js';
 import { markDirty } from './dirty.js';
 import { readFolio } from './filemap.js';
-import { getFolio, PG, takeFolio, unlockFolio, waitFolio, waitOnWriteback } from './folio.js';
+import { getFolio, lockFolio, PG, takeFolio, unlockFolio, waitFolio, waitStable } from './folio.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { allocPageOrReclaim } from './reclaim.js';
 import { findVma, VM } from './vma.js';
@@ -27,6 +28,8 @@ import { findVma, VM } from './vma.js';
 /**
  * Handles a fault at `vpn` (handle_mm_fault). The caller holds mmap_lock shared and looks at the
  * PTE again afterwards: a fault may have to be taken twice.
+ * @param mayRetry the caller can cope with a dropped mmap_lock (FAULT_FLAG_ALLOW_RETRY, and not yet TRIED)
+ * @returns true if mmap_lock was dropped (VM_FAULT_RETRY): take it, and fault again without `mayRetry`
  * @throws Errno EFAULT for what would be SIGSEGV; EIO, ENOSPC, ENOMEM for what would be SIGBUS
  */
 export function* handleFault(
@@ -35,7 +38,8 @@ export function* handleFault(
   mm: number,
   vpn: number,
   isWrite: boolean,
-): Op<void> {
+  mayRetry = false,
+): Op<boolean> {
   const s = m.state;
   const vma = findVma(m, mm, vpn);
   if (vma < 0)
@@ -52,31 +56,66 @@ export function* handleFault(
   }
   if (lab?.point()) yield STEP;
   const entry = load(s.pte, pteIndex(m, mm, vpn));
-  if ((entry & PTE.present) !== 0 && (!isWrite || (entry & PTE.write) !== 0)) return;
+  if ((entry & PTE.present) !== 0 && (!isWrite || (entry & PTE.write) !== 0)) return false;
   const inode = read(s.vmaInode, vma) - 1;
   if (inode < 0) {
     yield* anonymousFault(task, m, mm, vpn);
-    return;
+    return false;
   }
   const index = read(s.vmaPgoff, vma) + vpn - read(s.vmaStart, vma);
+  const wasMapped = (entry & PTE.present) !== 0;
   let pfn: number;
-  if ((entry & PTE.present) !== 0) {
+  if (wasMapped) {
     pfn = yield* mappedFolio(task, m, mm, vpn, entry);
-    if (pfn === 0) return; // the PTE changed: fault again if need be
+    if (pfn === 0) return false; // the PTE changed: fault again if need be
   } else {
     pfn = yield* lockedFileFolio(task, m, inode, index);
     // A read fault keeps the folio locked until it is mapped, so that a truncate finds the mapping.
-    if (!isWrite) yield* installPte(task, m, mm, vpn, pfn, PTE.present);
+    if (!isWrite) yield* installPte(task, m, mm, vpn, pfn, PTE.present, false);
     if (lab?.point()) yield STEP;
     unlockFolio(task, m, pfn);
   }
   try {
-    if (isWrite) yield* writeFault(task, m, mm, vpn, inode, index, pfn);
+    if (!isWrite) return false;
+    if (yield* retryUnlocked(task, m, mm, inode, mayRetry)) return true;
+    yield* writeFault(task, m, mm, vpn, inode, index, pfn, wasMapped);
+    return false;
   } finally {
     if (lab?.point()) yield STEP;
     const before = add(s.refcount, pfn, -1);
     if (before <= 1) yield* lastPut(task, m, pfn, before, 1);
   }
+}
+
+/**
+ * What a file system's page_mkwrite can't do under mmap_lock is done without it (MkwriteRetry).
+ * @returns true if mmap_lock was dropped for it
+ * @throws Errno EIO if it is needed, but the caller of the fault can't cope with that; as prepare()
+ */
+function* retryUnlocked(
+  task: Task,
+  m: Machine,
+  mm: number,
+  inode: number,
+  mayRetry: boolean,
+): Op<boolean> {
+  const { mkwriteRetry } = m.fs;
+  if (mkwriteRetry === undefined || mkwriteRetry === null) return false;
+  if (!(yield* mkwriteRetry.needed(task, inode))) return false;
+  if (!mayRetry) {
+    throw new Errno('EIO', 'page_mkwrite has to drop mmap_lock, but may not (SIGBUS)');
+  }
+  yield* mkwriteRetry.hold(task, inode);
+  if (lab?.point()) yield STEP;
+  upRead(task, m.mmapLock, mm);
+  try {
+    yield* mkwriteRetry.prepare(task, inode);
+  } catch (error) {
+    // A fault that fails returns with the lock held.
+    yield* downRead(task, m.mmapLock, mm);
+    throw error;
+  }
+  return true;
 }
 
 /** The folio that a present PTE maps, with a reference; 0 if the PTE changed. */
@@ -96,8 +135,8 @@ function* mappedFolio(task: Task, m: Machine, mm: number, vpn: number, entry: nu
   return pfn;
 }
 
-/** The file's folio, read in, locked and with a reference (filemap_fault). */
-function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
+/** The file's folio, read in, locked and with a reference (filemap_fault). @throws Errno EIO, ENOMEM */
+export function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number): Op<number> {
   if (lab?.point()) yield STEP;
   if (!takeRead(task, m.invalidateLock, inode)) yield* waitRead(task, m.invalidateLock, inode);
   try {
@@ -110,6 +149,19 @@ function* lockedFileFolio(task: Task, m: Machine, inode: number, index: number):
   }
 }
 
+/** A write fault on a page of a file, for the rules of old kernels. */
+interface WriteFault {
+  readonly mm: number;
+  readonly vpn: number;
+  readonly inode: number;
+  readonly index: number;
+  readonly pfn: number;
+  readonly wasMapped: boolean;
+}
+
+const DIRTIED = PTE.present | PTE.write | PTE.dirty;
+
+/** @param wasMapped the page was mapped when the fault began, read-only */
 function* writeFault(
   task: Task,
   m: Machine,
@@ -118,16 +170,49 @@ function* writeFault(
   inode: number,
   index: number,
   pfn: number,
+  wasMapped: boolean,
 ): Op<void> {
   if (!(yield* pageMkwrite(task, m, inode, index, pfn))) return;
-  // page_mkwrite returned the folio locked (2.6.30 on), so nothing cleans it before the PTE is dirty.
-  const locked = m.profile.mkwriteReturnsLocked;
-  const installed = yield* installPte(task, m, mm, vpn, pfn, PTE.present | PTE.write | PTE.dirty);
-  if (installed) yield* markDirty(task, m, pfn);
-  if (locked) {
-    if (lab?.point()) yield STEP;
-    unlockFolio(task, m, pfn);
+  if (!m.profile.mkwriteReturnsLocked) {
+    yield* finishUnlocked(task, m, { mm, vpn, inode, index, pfn, wasMapped });
+    return;
   }
+  // page_mkwrite returned the folio locked (2.6.30 on), so nothing cleans it before the PTE is dirty.
+  const installed = yield* installPte(task, m, mm, vpn, pfn, DIRTIED, wasMapped);
+  if (installed) yield* markDirty(task, m, pfn);
+  if (lab?.point()) yield STEP;
+  unlockFolio(task, m, pfn);
+}
+
+/**
+ * page_mkwrite returned the folio unlocked (before 2.6.30): until it is dirty for good it may be
+ * cleaned (H3-a) or truncated (H3-b). A page that was not mapped is locked again to be mapped, since
+ * nobody would find its mapping (__do_fault of 2.6.28); with P12 every page is, to be prepared and
+ * dirtied before the PTE is writable.
+ */
+function* finishUnlocked(task: Task, m: Machine, fault: WriteFault): Op<void> {
+  const { mm, vpn, inode, index, pfn, wasMapped } = fault;
+  const prepares = m.profile.mkwritePreparesDirty;
+  const locks = prepares || !wasMapped;
+  if (locks) yield* lockFolio(task, m, pfn);
+  let installed = false;
+  try {
+    if (locks) {
+      if (lab?.point()) yield STEP;
+      if (load(m.state.mapping, pfn) !== inode + 1) return;
+    }
+    if (prepares) {
+      yield* m.fs.prepareWrite(task, inode, index, pfn);
+      yield* markDirty(task, m, pfn);
+    }
+    installed = yield* installPte(task, m, mm, vpn, pfn, DIRTIED, wasMapped);
+  } finally {
+    if (locks) {
+      if (lab?.point()) yield STEP;
+      unlockFolio(task, m, pfn);
+    }
+  }
+  if (installed && !prepares) yield* markDirty(task, m, pfn);
 }
 
 /**
@@ -159,7 +244,7 @@ export function* pageMkwrite(
       checkSize(m, inode, index);
       yield* m.fs.prepareWrite(task, inode, index, pfn);
       yield* markDirty(task, m, pfn);
-      if (m.fs.stableWrites) yield* waitOnWriteback(task, m, pfn);
+      yield* waitStable(task, m, pfn);
       keepLock = m.profile.mkwriteReturnsLocked;
       return true;
     } finally {
@@ -191,21 +276,23 @@ function* anonymousFault(task: Task, m: Machine, mm: number, vpn: number): Op<vo
   yield* zeroTail(m, pfn, 0);
   if (lab?.point()) yield STEP;
   or(s.flags, pfn, PG.anon | PG.uptodate);
-  yield* installPte(task, m, mm, vpn, pfn, PTE.present | PTE.write | PTE.dirty);
+  yield* installPte(task, m, mm, vpn, pfn, DIRTIED, false);
   yield* putFolio(task, m, pfn);
 }
 
 /**
  * Maps `pfn` at `vpn`, or makes its present mapping writable. The mapping takes a reference.
+ * @param wasMapped it was when the fault began: a mapping that went away meanwhile stays away (pte_same)
  * @returns false if something else is mapped there now
  */
-function* installPte(
+export function* installPte(
   task: Task,
   m: Machine,
   mm: number,
   vpn: number,
   pfn: number,
   bits: number,
+  wasMapped: boolean,
 ): Op<boolean> {
   const s = m.state;
   const at = pteIndex(m, mm, vpn);
@@ -215,7 +302,7 @@ function* installPte(
   let installed = false;
   if (lab?.point()) yield STEP;
   const entry = load(s.pte, at);
-  if (entry === 0) {
+  if (entry === 0 && !wasMapped) {
     if (lab?.point()) yield STEP;
     add(s.refcount, pfn, 1);
     if (lab?.point()) yield STEP;
@@ -224,7 +311,7 @@ function* installPte(
     store(s.pte, at, (pfn << PTE.pfnShift) | bits);
     write(s.pteCount, lock, read(s.pteCount, lock) + 1);
     installed = true;
-  } else if (entry >>> PTE.pfnShift === pfn) {
+  } else if (entry !== 0 && entry >>> PTE.pfnShift === pfn) {
     if (lab?.point()) yield STEP;
     cas(s.pte, at, entry, entry | bits);
     installed = true;

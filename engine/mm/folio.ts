@@ -22,6 +22,11 @@ export const PG = {
   anon: 1 << 7,
   /** Read or write error on this page. */
   error: 1 << 8,
+  /**
+   * The block of the page is to be written (BH_Dirty; a page has one block). Set with `dirty`; only
+   * a file system that writes blocks by itself looks at it, and clears it.
+   */
+  blockDirty: 1 << 9,
 } as const;
 
 /** GUP_PIN_COUNTING_BIAS: what one pin adds to the reference count of a small folio. */
@@ -100,6 +105,16 @@ export function* waitOnWriteback(task: Task, m: Machine, pfn: number): Op<void> 
     }
     yield sleepOn(task, flags, pfn, value | PG.waiters);
   }
+}
+
+/**
+ * Waits until a folio that is being written may be changed (folio_wait_stable): as far as the rules
+ * in force ask for stable pages, and the storage needs them.
+ */
+export function* waitStable(task: Task, m: Machine, pfn: number): Op<void> {
+  const { stablePages } = m.profile;
+  if (stablePages === 'never' || (stablePages === 'if-needed' && !m.fs.stableWrites)) return;
+  yield* waitOnWriteback(task, m, pfn);
 }
 
 /** The reference count of a free frame: no number of passing references lifts it above 0 (see alloc.ts). */

@@ -12,8 +12,19 @@ import { lastPut, putFolio, undoGet } from './alloc.js';
 import { balanceDirty } from './balance.js';
 import { markDirty } from './dirty.js';
 import { handleFault, pageMkwrite } from './fault.js';
-import { countPins, isGettable, lockFolio, PG, PIN_BIAS, tryGet, unlockFolio } from './folio.js';
+import {
+  countPins,
+  isGettable,
+  lockFolio,
+  PG,
+  PIN_BIAS,
+  tryGet,
+  unlockFolio,
+  waitOnWriteback,
+  waitStable,
+} from './folio.js';
 import { hasLease } from './lease.js';
+import { mapPrivateCopy } from './private-copy.js';
 import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { findVma, VM } from './vma.js';
 
@@ -29,6 +40,14 @@ const REMEDY = {
 } as const;
 
 const LONGTERM_WRITE = FOLL.longterm | FOLL.write;
+
+/**
+ * Does a call with these flags, besides its references, hold the folio locks until the unpin? The
+ * rules P2 and P11 ask it of writers that are quick.
+ */
+export function holdsLocks(m: Machine, flags: number): boolean {
+  return m.profile.shortPinHolds !== 'nothing' && (flags & LONGTERM_WRITE) === FOLL.write;
+}
 
 /** What one reference of a call adds to a small folio's count. */
 function referenceOf(flags: number): number {
@@ -51,9 +70,9 @@ export function* pinUserPagesFast(
   flags: number,
   out: Int32Array,
 ): Op<number> {
-  const done = yield* gupFast(task, m, mm, vpn, count, flags, out);
+  const done = holdsLocks(m, flags) ? 0 : yield* gupFast(task, m, mm, vpn, count, flags, out);
   if (done === count) return done;
-  return yield* gupSlow(task, m, mm, vpn, count, flags, out, done);
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, done, true);
 }
 
 /** The lock-free walk: per page, read the PTE, take the reference, read the PTE again. */
@@ -72,6 +91,7 @@ function* gupFast(
   const first = pteIndex(m, mm, vpn);
   // The policy on long-term writable file pins needs the VMA: only anonymous pages go the fast way.
   const onlyAnon = (flags & LONGTERM_WRITE) === LONGTERM_WRITE;
+  const notWritten = waitsForWriteback(m, flags);
   if (vpn < 0 || vpn + count > m.geometry.mmPages) return 0; // what lies beyond is another address space's
   if (lab?.point()) yield STEP;
   const sequence = load(writeProtectSeq, mm);
@@ -105,6 +125,13 @@ function* gupFast(
         break;
       }
     }
+    if (notWritten) {
+      if (lab?.point()) yield STEP;
+      if ((load(pageFlags, pfn) & PG.writeback) !== 0) {
+        yield* putFolio(task, m, pfn, reference);
+        break;
+      }
+    }
     out[done] = pfn;
   }
   if ((flags & FOLL.pin) !== 0) countPins(m, done, 0);
@@ -127,7 +154,24 @@ export function* pinUserPagesRemote(
   flags: number,
   out: Int32Array,
 ): Op<number> {
-  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0);
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0, true);
+}
+
+/**
+ * As pinUserPagesRemote(), of a caller that counts on mmap_lock being held all the time, so that its
+ * faults can't be retried (plain pin_user_pages(), without a `locked` pointer): unless the rules let it.
+ */
+export function* pinUserPages(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  count: number,
+  flags: number,
+  out: Int32Array,
+): Op<number> {
+  const { plainGupMayRetry } = m.profile;
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0, plainGupMayRetry);
 }
 
 /** The slow way: mmap_lock, VMA checks, faults (pin_user_pages_unlocked). */
@@ -140,20 +184,27 @@ function* gupSlow(
   flags: number,
   out: Int32Array,
   start: number,
+  mayRetry: boolean,
 ): Op<number> {
   yield* downRead(task, m.mmapLock, mm);
   const isWrite = (flags & FOLL.write) !== 0;
   let done = start;
   let faulted = false;
+  let tried = false;
   try {
     while (done < count) {
       if (!(yield* checkVma(m, mm, vpn + done, flags))) break;
+      if (getsPrivateCopy(m, mm, vpn + done, flags)) {
+        yield* mapPrivateCopy(task, m, mm, vpn + done);
+      }
       const pfn = yield* followPage(task, m, mm, vpn + done, flags);
       if (pfn !== 0) {
-        out[done++] = pfn;
+        if (yield* keep(task, m, mm, vpn + done, flags, pfn)) out[done++] = pfn;
+        tried = false;
         continue;
       }
-      yield* handleFault(task, m, mm, vpn + done, isWrite);
+      tried = yield* handleFault(task, m, mm, vpn + done, isWrite, mayRetry && !tried);
+      if (tried) yield* downRead(task, m.mmapLock, mm);
       faulted = true;
     }
     if (done === 0) {
@@ -190,12 +241,28 @@ function* checkVma(m: Machine, mm: number, vpn: number, flags: number): Op<boole
       `page ${String(vpn)} is not mapped for ${isWrite ? 'writing' : 'reading'}`,
     );
   }
-  if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || (vmFlags & VM.shared) === 0) return true;
-  const inode = read(s.vmaInode, vma) - 1;
-  if (inode < 0 || m.profile.longtermFilePin === 'allow') return true;
-  if (m.profile.longtermFilePin === 'refuse') return false;
-  if (lab?.point()) yield STEP;
-  return hasLease(m, inode, mm);
+  if ((flags & LONGTERM_WRITE) !== LONGTERM_WRITE || !isSharedFile(m, vma)) return true;
+  switch (m.profile.longtermFilePin) {
+    case 'allow':
+    case 'private-copy':
+      return true;
+    case 'refuse':
+      return false;
+    case 'lease':
+      if (lab?.point()) yield STEP;
+      return hasLease(m, read(s.vmaInode, vma) - 1, mm);
+  }
+}
+
+/** Is this a long-term registration that gets a private copy of a file's page? Under mmap_lock. */
+function getsPrivateCopy(m: Machine, mm: number, vpn: number, flags: number): boolean {
+  if (m.profile.longtermFilePin !== 'private-copy') return false;
+  return (flags & LONGTERM_WRITE) === LONGTERM_WRITE && isSharedFile(m, findVma(m, mm, vpn));
+}
+
+/** Does the VMA map a file shared? Under mmap_lock. */
+function isSharedFile(m: Machine, vma: number): boolean {
+  return (read(m.state.vmaFlags, vma) & VM.shared) !== 0 && read(m.state.vmaInode, vma) !== 0;
 }
 
 /** The page that the PTE allows, with the reference, taken under the PTL; 0 if it takes a fault. */
@@ -221,11 +288,81 @@ function* followPage(task: Task, m: Machine, mm: number, vpn: number, flags: num
   return pfn;
 }
 
+/** P10: must a call with these flags not return a page under writeback? */
+function waitsForWriteback(m: Machine, flags: number): boolean {
+  return m.profile.gupWaitsForWriteback && (flags & FOLL.write) !== 0;
+}
+
+/**
+ * What the rules in force ask of a page that was got: not to be under writeback (P10), or to be
+ * locked until the unpin (P11) and told to its file system (P2). If that took waiting, the page may
+ * be write-protected, or not the file's, by now: then it is let go of.
+ * @returns false: look at the PTE again
+ * @throws Errno ENOSPC, EIO from write_begin
+ */
+function* keep(
+  task: Task,
+  m: Machine,
+  mm: number,
+  vpn: number,
+  flags: number,
+  pfn: number,
+): Op<boolean> {
+  const locks = holdsLocks(m, flags);
+  if (!locks && !waitsForWriteback(m, flags)) return true;
+  let kept = false;
+  try {
+    kept = locks
+      ? yield* lockForWrite(task, m, pteIndex(m, mm, vpn), pfn)
+      : yield* isNotWritten(task, m, pfn);
+  } finally {
+    if (!kept) yield* putFolio(task, m, pfn, referenceOf(flags));
+  }
+  return kept;
+}
+
+/** Is the folio not under writeback? If it is, waits until that ends: the caller has to fault again. */
+function* isNotWritten(task: Task, m: Machine, pfn: number): Op<boolean> {
+  if (lab?.point()) yield STEP;
+  if ((load(m.state.flags, pfn) & PG.writeback) === 0) return true;
+  yield* waitOnWriteback(task, m, pfn);
+  return false;
+}
+
+/** Locks a folio that a PTE maps for writing, and tells its file system; false if it no longer does. */
+function* lockForWrite(task: Task, m: Machine, pte: number, pfn: number): Op<boolean> {
+  yield* lockFolio(task, m, pfn);
+  let kept = false;
+  try {
+    // Under the folio lock nothing write-protects or truncates the page; a mapping that was only
+    // taken away is faulted in again.
+    if (lab?.point()) yield STEP;
+    const entry = load(m.state.pte, pte);
+    if (entry >>> PTE.pfnShift !== pfn || (entry & PTE.write) === 0) return false;
+    if (m.profile.shortPinHolds === 'write-begin') {
+      if (lab?.point()) yield STEP;
+      const inode = load(m.state.mapping, pfn) - 1;
+      if (inode >= 0) {
+        yield* waitStable(task, m, pfn);
+        yield* m.fs.prepareWrite(task, inode, read(m.state.index, pfn), pfn);
+      }
+    }
+    kept = true;
+    return true;
+  } finally {
+    if (!kept) {
+      if (lab?.point()) yield STEP;
+      unlockFolio(task, m, pfn);
+    }
+  }
+}
+
 /**
  * Gives references back (unpin_user_pages; put_page for plain gets).
  * @param reference PIN_BIAS for pins, 1 for gets
  * @param makeDirty marks each page dirty first, as unpin_user_pages_dirty_lock does: only pages
  *   that are seen clean are locked for it, since a dirty one will be written anyway
+ * @param got the flags of the call that got the pages, where rules on short pins (P2, P11) may matter
  */
 export function* unpinUserPages(
   task: Task,
@@ -234,14 +371,20 @@ export function* unpinUserPages(
   count: number,
   reference: number,
   makeDirty: boolean,
+  got = 0,
 ): Op<void> {
   const { flags, refcount } = m.state;
   const { pinWaits } = m;
+  const locked = holdsLocks(m, got);
   for (let i = 0; i < count; i++) {
     const pfn = pfns[i];
     if (makeDirty) {
       if (lab?.point()) yield STEP;
-      if ((load(flags, pfn) & PG.dirty) === 0) yield* dirtyPinned(task, m, pfn);
+      if ((load(flags, pfn) & PG.dirty) === 0) yield* dirtyPinned(task, m, pfn, got);
+    }
+    if (locked) {
+      if (lab?.point()) yield STEP;
+      unlockFolio(task, m, pfn);
     }
     const before =
       lab === null
@@ -253,8 +396,15 @@ export function* unpinUserPages(
   if (reference === PIN_BIAS) countPins(m, 0, count);
 }
 
-/** set_page_dirty_lock, or (best-known) the same through page_mkwrite so that nothing is missed. Never fails. */
-export function* dirtyPinned(task: Task, m: Machine, pfn: number): Op<void> {
+/**
+ * set_page_dirty_lock, or (P1) the same through page_mkwrite so that nothing is missed. Never fails.
+ * @param got as in unpinUserPages(): who holds the folio lock since then does not take it again
+ */
+export function* dirtyPinned(task: Task, m: Machine, pfn: number, got = 0): Op<void> {
+  if (holdsLocks(m, got)) {
+    yield* markDirty(task, m, pfn);
+    return;
+  }
   if (m.profile.unpinDirtiesThroughMkwrite && (yield* dirtyWithNotice(task, m, pfn))) return;
   yield* lockFolio(task, m, pfn);
   yield* markDirty(task, m, pfn);

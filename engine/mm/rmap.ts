@@ -50,6 +50,8 @@ function* mkcleanOne(task: Task, m: Machine, mm: number, vpn: number, pfn: numbe
   const { pte, tlb } = m.state;
   const at = pteIndex(m, mm, vpn);
   const lock = ptlIndex(m, mm, vpn);
+  const { notifier } = m;
+  if (notifier !== null) yield* notifier.invalidateStart(task, mm, vpn);
   if (lab?.point()) yield STEP;
   if (!takeSpinLock(task, m.ptl, lock)) yield* waitSpinLock(task, m.ptl, lock);
   let cleaned = false;
@@ -70,6 +72,7 @@ function* mkcleanOne(task: Task, m: Machine, mm: number, vpn: number, pfn: numbe
   }
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.ptl, lock);
+  if (notifier !== null) yield* notifier.invalidateEnd(task, mm, vpn);
   return cleaned;
 }
 
@@ -100,6 +103,8 @@ export function* zapPte(task: Task, m: Machine, mm: number, vpn: number, pfn: nu
   const { pte, pteCount, mapcount } = m.state;
   const at = pteIndex(m, mm, vpn);
   const lock = ptlIndex(m, mm, vpn);
+  const { notifier } = m;
+  if (notifier !== null) yield* notifier.invalidateStart(task, mm, vpn);
   if (lab?.point()) yield STEP;
   if (!takeSpinLock(task, m.ptl, lock)) yield* waitSpinLock(task, m.ptl, lock);
   let entry: number;
@@ -109,6 +114,7 @@ export function* zapPte(task: Task, m: Machine, mm: number, vpn: number, pfn: nu
     if (entry === 0 || (pfn >= 0 && entry >>> PTE.pfnShift !== pfn)) {
       if (lab?.point()) yield STEP;
       spinUnlock(task, m.ptl, lock);
+      if (notifier !== null) yield* notifier.invalidateEnd(task, mm, vpn);
       return;
     }
     if (lab?.point()) yield STEP;
@@ -122,6 +128,7 @@ export function* zapPte(task: Task, m: Machine, mm: number, vpn: number, pfn: nu
   add(mapcount, mapped, -1);
   if (lab?.point()) yield STEP;
   spinUnlock(task, m.ptl, lock);
+  if (notifier !== null) yield* notifier.invalidateEnd(task, mm, vpn);
   yield* putFolio(task, m, mapped);
 }
 

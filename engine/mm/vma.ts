@@ -78,12 +78,14 @@ export interface MapRequest {
   readonly pgoff: number;
   /** Where to map; -1 for the first gap that is large enough. */
   readonly vpn: number;
+  /** What the file system does in its ->mmap(), under mmap_lock; an Errno of it fails the call. */
+  readonly fileMmap?: () => Op<void>;
 }
 
 /**
  * Maps pages into `mm`.
  * @returns the first virtual page number
- * @throws Errno ENOMEM (no gap, no VMA slot), EINVAL
+ * @throws Errno ENOMEM (no gap, no VMA slot), EINVAL; as request.fileMmap()
  */
 export function* mmap(task: Task, m: Machine, mm: number, request: MapRequest): Op<number> {
   const s = m.state;
@@ -96,6 +98,14 @@ export function* mmap(task: Task, m: Machine, mm: number, request: MapRequest): 
   const vpn = request.vpn >= 0 ? request.vpn : findGap(m, mm, request.pages);
   const fits =
     vpn >= 0 && vpn + request.pages <= m.geometry.mmPages && isFree(m, mm, vpn, request.pages);
+  if (fits && request.fileMmap !== undefined) {
+    try {
+      yield* request.fileMmap();
+    } catch (error) {
+      yield* giveUp(task, m, mm, vma);
+      throw error;
+    }
+  }
   if (fits) {
     write(s.vmaStart, vma, vpn);
     write(s.vmaPages, vma, request.pages);
@@ -112,14 +122,21 @@ export function* mmap(task: Task, m: Machine, mm: number, request: MapRequest): 
       upWrite(task, m.iMmapRwsem, request.inode);
     }
   }
-  if (lab?.point()) yield STEP;
-  upWrite(task, m.mmapLock, mm);
   if (!fits) {
-    if (lab?.point()) yield STEP;
-    store(s.vmaMm, vma, 0);
+    yield* giveUp(task, m, mm, vma);
     throw noRoom(m, mm, request.pages);
   }
+  if (lab?.point()) yield STEP;
+  upWrite(task, m.mmapLock, mm);
   return vpn;
+}
+
+/** An mmap() that fails: unlocks the address space, and frees the VMA slot. */
+function* giveUp(task: Task, m: Machine, mm: number, vma: number): Op<void> {
+  if (lab?.point()) yield STEP;
+  upWrite(task, m.mmapLock, mm);
+  if (lab?.point()) yield STEP;
+  store(m.state.vmaMm, vma, 0);
 }
 
 function noRoom(m: Machine, mm: number, pages: number): Errno {

@@ -11,7 +11,7 @@ import { lab, STEP } from '../sched/step.js';
 import type { SyncMode } from './address-space.js';
 import { putFolio, takeFrame } from './alloc.js';
 import { copyFrame, zeroTail } from './content.js';
-import { accountDirty, cancelDirty, markDirty, startWriteback } from './dirty.js';
+import { accountDirty, cancelDirty, clearDirtyFlag, markDirty, startWriteback } from './dirty.js';
 import {
   maybePinned,
   PG,
@@ -120,7 +120,8 @@ function* withoutBuffers(task: Task, m: Machine, inode: number, pfn: number): Op
         message: `WARN: ${where} is dirty without buffers: dirty bit dropped, data not written`,
         page: { ino: m.state.ino[inode], index: m.state.index[pfn], pfn },
       });
-      yield* cancelDirty(task, m, inode, pfn);
+      if (m.profile.dropLeaksAccounting) yield* clearDirtyFlag(m, pfn);
+      else yield* cancelDirty(task, m, inode, pfn);
       return false;
     case 'repair':
       yield* m.fs.prepareWrite(task, inode, read(m.state.index, pfn), pfn);
@@ -134,11 +135,15 @@ function* withoutBuffers(task: Task, m: Machine, inode: number, pfn: number): Op
  * writeback starts.
  */
 function* clearDirtyForIo(task: Task, m: Machine, inode: number, pfn: number): Op<boolean> {
-  if (yield* mkclean(task, m, inode, pfn)) yield* markDirty(task, m, pfn);
+  const protectFirst = m.profile.mkcleanOrder === 'protect-first';
+  if (protectFirst && (yield* mkclean(task, m, inode, pfn))) yield* markDirty(task, m, pfn);
   if (lab?.point()) yield STEP;
   const before = and(m.state.flags, pfn, ~PG.dirty);
   if ((before & PG.dirty) === 0) return false;
   accountDirty(m, -1);
+  // 2.6.19: what was stored through the mappings is not marked again, so that buffers which were
+  // written since the fault stay clean (H3-d).
+  if (!protectFirst) yield* mkclean(task, m, inode, pfn);
   return true;
 }
 

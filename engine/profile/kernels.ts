@@ -31,6 +31,7 @@ const FIRST: Rules = {
   pinnedSyncNone: 'proceed',
   pinnedSyncAll: 'proceed',
   pinnedStaysDirty: false,
+  pinnedKeepsReservation: false,
   pinnedTest: 'after-mkclean',
   dirtyWithoutBuffers: 'bug',
   dropLeaksAccounting: false,
@@ -55,6 +56,7 @@ const FIRST: Rules = {
   deviceRemoval: 'ignore',
   inlineConversion: 'none',
   inlineRechecks: false,
+  inlineGrowth: 'at-writeback',
 };
 
 const seen = (what: string, source: string): Landed => ({ what, source, verified: true });

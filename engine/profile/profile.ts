@@ -33,6 +33,8 @@ export interface Rules {
   readonly pinnedSyncAll: PinnedAction;
   /** Is a pinned folio dirty again after it was written, since its device may go on writing? */
   readonly pinnedStaysDirty: boolean;
+  /** If it stays dirty: does its file system keep space for writing it once more? */
+  readonly pinnedKeepsReservation: boolean;
   /** When the pins are looked at. Only `after-mkclean` keeps a fast GUP from slipping in (kernel.md 4.4). */
   readonly pinnedTest: 'after-mkclean' | 'before-mkclean';
   /** What writeback does with a dirty folio that has no buffers: BUG (before 5.18), WARN and drop, or repair. */
@@ -104,6 +106,8 @@ export interface Rules {
     | 'mkwrite-retry';
   /** Does write_end look again whether the file is inline still (partial hardening of 6.12)? */
   readonly inlineRechecks: boolean;
+  /** When a file that outgrows its inode gives up its inline data: at its next writeback, or at once (RFC of 2024). */
+  readonly inlineGrowth: 'at-writeback' | 'at-once';
 }
 
 /** Rules with a name. */

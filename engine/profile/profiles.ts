@@ -15,11 +15,15 @@ const BEST_KNOWN: Partial<Rules> = {
   pinnedSyncNone: 'skip',
   pinnedSyncAll: 'bounce',
   pinnedStaysDirty: true,
+  pinnedKeepsReservation: true,
   longtermFilePin: 'lease',
   invalidatesPinned: false,
   unpinDirtiesThroughMkwrite: true,
   pinnedPageReplacement: 'wait',
   dropLeaksAccounting: false,
+  inlineConversion: 'mkwrite-retry',
+  plainGupMayRetry: true,
+  inlineGrowth: 'at-once',
 };
 
 const bestKnown: Profile = {
@@ -30,7 +34,8 @@ const bestKnown: Profile = {
     'Our own answer: long-term writable file pins are refused unless leased; a pinned page keeps ' +
     'its buffers, its reservation and its dirty bit; background writeback skips it, fsync bounces ' +
     'it (tested after mkclean); page replacement waits; every clean-to-dirty transition goes ' +
-    'through page_mkwrite.',
+    'through page_mkwrite; an inline file is converted under i_rwsem by a fault that drops ' +
+    'mmap_lock for it, and gives up its inline data at once when it grows.',
 };
 
 /** Names of the shipped profiles: the kernels, each proposal on its own base, and best-known. */

@@ -377,6 +377,16 @@ export const PROPOSALS: readonly Proposal[] = [
     fate: 'an idea of the thread',
     changes: { longtermFilePin: 'private-copy' },
   },
+  {
+    id: 'W5-destroy-at-growth',
+    who: 'Luis Henriques, RFC of February 2024 (20240208165808.5494-1-lhenriques@suse.de)',
+    what: 'a file that outgrows its inode gives up its inline data at once, not at its next writeback',
+    base: 'linux-6.12',
+    claims: [],
+    disclaims: [],
+    fate: 'an RFC for the wrong flags that lsattr shows (bugzilla 200681); here the page stays dirty, which it left out',
+    changes: { inlineGrowth: 'at-once' },
+  },
 ];
 
 /** Numbers of kernel.md that change no rule that the machine could run under. */

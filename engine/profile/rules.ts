@@ -50,13 +50,20 @@ export const RULES: { readonly [K in keyof Rules]: Rule<Rules[K]> } = {
     question: 'in which order does writeback clean a page?',
     answers: [
       ['protect-first', 'write-protect the mappings, mark it dirty again, then test and clear'],
-      ['clear-first', 'clear the flag, then write-protect the mappings'],
+      [
+        'clear-first',
+        'clear the flag, then write-protect the mappings: what they had dirtied is not marked again',
+      ],
     ],
   },
   pinnedSyncNone: { question: 'background writeback of a pinned page', answers: PINNED },
   pinnedSyncAll: { question: 'fsync of a pinned page', answers: PINNED },
   pinnedStaysDirty: {
     question: 'is a pinned page still dirty after it was written?',
+    answers: YES_NO,
+  },
+  pinnedKeepsReservation: {
+    question: 'does a pinned page that was written keep a reservation for the next time?',
     answers: YES_NO,
   },
   pinnedTest: {
@@ -222,6 +229,13 @@ export const RULES: { readonly [K in keyof Rules]: Rule<Rules[K]> } = {
   inlineRechecks: {
     question: 'does write_end look again whether the file is still inline?',
     answers: YES_NO,
+  },
+  inlineGrowth: {
+    question: 'when does a file that outgrows its inode give up its inline data?',
+    answers: [
+      ['at-writeback', 'at its next writeback: until then it is dirty and inline at once'],
+      ['at-once', 'at once, under xattr_sem, before its page is dirtied'],
+    ],
   },
 };
 

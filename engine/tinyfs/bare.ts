@@ -1,11 +1,12 @@
 // A file system with nothing of its own: the hooks that mm calls, each doing the least it may. The
 // tiny file systems of the lab extend it by what their hazard is about.
 
-import type { FileSystem, SyncMode } from '../mm/address-space.js';
+import type { FileSystem, MkwriteRetry, SyncMode } from '../mm/address-space.js';
 import type { Op, Task } from '../sched/op.js';
 
 export abstract class BareFs implements FileSystem {
   readonly stableWrites: boolean = false;
+  readonly mkwriteRetry: MkwriteRetry | null = null;
 
   needsBeforeMkwrite(_inode: number): boolean {
     return false;

@@ -1,5 +1,6 @@
 // The smallest file system that writeback and faults can stand on: one file, whose page i lives in
-// block i of a memory disk, with a checksum per block sampled apart from the payload.
+// block i of a memory disk, with a checksum per block sampled apart from the payload. Others extend
+// it by what their hazard is about.
 //
 //   extra:  per page  | checksum sampled | payload words ... |
 //
@@ -12,8 +13,14 @@ import { putFolio } from '../mm/alloc.js';
 import { checksumWords, copyWords } from '../mm/content.js';
 import { endWriteback } from '../mm/dirty.js';
 import { findFolio } from '../mm/filemap.js';
-import { unlockFolio } from '../mm/folio.js';
-import { attachBuffers, prepareWriteback, type ReadyFolio } from '../mm/writeback.js';
+import { PG, unlockFolio, waitOnWriteback } from '../mm/folio.js';
+import { copyBack } from '../mm/private-copy.js';
+import {
+  attachBuffers,
+  detachBuffers,
+  prepareWriteback,
+  type ReadyFolio,
+} from '../mm/writeback.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { BareFs } from './bare.js';
@@ -25,21 +32,33 @@ export function pageStoreWords(pages: number, pageBytes: number): number {
   return pages * (HEADER + (pageBytes >>> 2));
 }
 
+/** What word `word` of them is, for diagrams. */
+export function pageStoreWordName(word: number, pageBytes: number): string {
+  const perPage = pageStoreWords(1, pageBytes);
+  const block = String(Math.floor(word / perPage));
+  const at = word % perPage;
+  return at < HEADER
+    ? `checksum of disk block ${block}`
+    : `disk block ${block} word ${String(at - HEADER)}`;
+}
+
 export class PageStore extends BareFs {
-  override readonly stableWrites = true;
+  override readonly stableWrites: boolean;
 
   /**
    * @param inode the slot of the file
    * @param pages its length
-   * @param onTorn told when the payload that reached the disk is not what the checksum was sampled of
+   * @param onTorn told when the payload that reached the disk is not what the checksum was sampled
+   *   of; null: there are no checksums, and pages may change while they are written
    */
   constructor(
-    private readonly m: Machine,
-    private readonly inode: number,
-    private readonly pages: number,
-    private readonly onTorn: (task: Task, index: number) => void,
+    protected readonly m: Machine,
+    protected readonly inode: number,
+    protected readonly pages: number,
+    private readonly onTorn: ((task: Task, index: number) => void) | null,
   ) {
     super();
+    this.stableWrites = onTorn !== null;
   }
 
   *readFolio(_task: Task, _inode: number, index: number, pfn: number): Op<void> {
@@ -58,7 +77,18 @@ export class PageStore extends BareFs {
     yield* attachBuffers(this.m, pfn);
   }
 
+  /** try_to_free_buffers: not while the folio is dirty, or under writeback. */
+  override *releaseFolio(task: Task, _inode: number, pfn: number): Op<boolean> {
+    if (lab?.point()) yield STEP;
+    if ((load(this.m.state.flags, pfn) & (PG.dirty | PG.writeback)) !== 0) return false;
+    yield* detachBuffers(task, this.m, pfn);
+    return true;
+  }
+
   *writepages(task: Task, inode: number, mode: SyncMode, from: number, to: number): Op<number> {
+    if (mode === 'all' && this.m.profile.longtermFilePin === 'private-copy') {
+      yield* copyBack(task, this.m, inode, from, Math.min(to, this.pages - 1));
+    }
     const ready: ReadyFolio = { frame: 0, pinned: false };
     let written = 0;
     for (let index = from; index <= Math.min(to, this.pages - 1); index++) {
@@ -66,7 +96,10 @@ export class PageStore extends BareFs {
       if (pfn === 0) continue;
       if (yield* prepareWriteback(task, this.m, inode, pfn, mode, ready)) {
         yield* this.writeOne(task, index, pfn, ready.frame);
+        if (ready.frame !== pfn) yield* putFolio(task, this.m, ready.frame);
         written++;
+      } else if (mode === 'all') {
+        yield* waitOnWriteback(task, this.m, pfn); // somebody else is writing it: filemap_fdatawait
       }
       yield* putFolio(task, this.m, pfn);
     }
@@ -78,16 +111,33 @@ export class PageStore extends BareFs {
     return read(this.m.state.extra, this.payload(index) + word);
   }
 
-  private *writeOne(task: Task, index: number, pfn: number, frame: number): Op<void> {
-    const { m } = this;
+  /** Writes `frame` for a folio that is locked and under writeback, and unlocks it. */
+  protected *writeOne(task: Task, index: number, pfn: number, frame: number): Op<void> {
+    const { m, onTorn } = this;
     const { frames, state } = m;
     const count = m.geometry.pageBytes >>> 2;
+    const at = this.payload(index) - HEADER;
+    if (onTorn !== null) {
+      write(
+        state.extra,
+        at,
+        yield* checksumWords(frames.wordSegment(frame), frames.wordOffset(frame), count),
+      );
+    }
+    if (lab?.point()) yield STEP;
+    unlockFolio(task, m, pfn); // step 8: submitted; the transfer goes on without the lock
+    const onDisk = yield* this.transfer(index, frame);
+    if (onTorn !== null && onDisk !== read(state.extra, at)) onTorn(task, index);
+    yield* endWriteback(task, m, this.inode, pfn);
+  }
+
+  /** The disk takes a frame as it is by now. Returns the checksum of what it got. */
+  protected *transfer(index: number, frame: number): Op<number> {
+    const { frames, state } = this.m;
+    const count = this.m.geometry.pageBytes >>> 2;
     const source = frames.wordSegment(frame);
     const from = frames.wordOffset(frame);
     const to = this.payload(index);
-    write(state.extra, to - HEADER, yield* checksumWords(source, from, count));
-    if (lab?.point()) yield STEP;
-    unlockFolio(task, m, pfn); // step 8: submitted; the transfer goes on without the lock
     let onDisk = 1;
     for (let i = 0; i < count; i++) {
       if (lab?.point()) yield STEP;
@@ -95,9 +145,7 @@ export class PageStore extends BareFs {
       write(state.extra, to + i, value);
       onDisk = (Math.imul(onDisk, 31) + value) | 0;
     }
-    if (onDisk !== read(state.extra, to - HEADER)) this.onTorn(task, index);
-    yield* endWriteback(task, m, this.inode, pfn);
-    if (frame !== pfn) yield* putFolio(task, m, frame);
+    return onDisk;
   }
 
   private payload(index: number): number {

@@ -1,17 +1,16 @@
 // H1-c: a short pin taken just before mkclean lets a device write while the page is being written.
 
+import { directReadInto } from '../../engine/dma/direct-io.js';
 import type { Finding } from '../../engine/finding.js';
 import type { Machine } from '../../engine/machine.js';
 import { load, store } from '../../engine/memory/word.js';
 import { storeUser } from '../../engine/mm/access.js';
 import { storeWords } from '../../engine/mm/content.js';
-import { PIN_BIAS } from '../../engine/mm/folio.js';
-import { FOLL, pinUserPagesFast, unpinUserPages } from '../../engine/mm/gup.js';
 import { createMm, mmap, pinBalance, VM } from '../../engine/mm/vma.js';
 import { type Op, sleepOn, type Task } from '../../engine/sched/op.js';
 import { lab, STEP } from '../../engine/sched/step.js';
 import { wake } from '../../engine/sched/wait.js';
-import { PageStore, pageStoreWords } from '../../engine/tinyfs/page-store.js';
+import { PageStore, pageStoreWordName, pageStoreWords } from '../../engine/tinyfs/page-store.js';
 import { type Hazard, LAB_PAGE_BYTES } from '../hazard.js';
 import type { Program } from '../program.js';
 
@@ -75,6 +74,10 @@ export function h1c(pageBytes = LAB_PAGE_BYTES): Program {
       { name: 'device', run: (task, m) => device(task, m, pageBytes, submitted, done) },
     ],
     verify: pinsBalance,
+    nameOfExtra: (word) => {
+      if (word === submitted) return 'request';
+      return word === done ? 'completion' : pageStoreWordName(word, pageBytes);
+    },
   };
 }
 
@@ -104,17 +107,16 @@ function* flusher(task: Task, m: Machine): Op<void> {
   yield* m.fs.writepages(task, FILE, 'all', 0, 0);
 }
 
-/** read(2) with O_DIRECT into the mapping: pin, let the device fill the page, unpin it dirty. */
+/** read(2) with O_DIRECT into the mapping: the device fills the page meanwhile. */
 function* directIo(task: Task, m: Machine, submitted: number, done: number): Op<void> {
   const { extra } = m.state;
-  const pfns = new Int32Array(1);
-  const isPin = m.profile.directIoReference === 'pin';
-  yield* pinUserPagesFast(task, m, MM, VPN, 1, FOLL.write | (isPin ? FOLL.pin : 0), pfns);
-  if (lab?.point()) yield STEP;
-  store(extra, submitted, pfns[0]);
-  wake(extra, submitted);
-  yield* until(task, extra, done);
-  yield* unpinUserPages(task, m, pfns, 1, isPin ? PIN_BIAS : 1, true);
+  const transfer = function* (_page: number, pfns: Int32Array): Op<void> {
+    if (lab?.point()) yield STEP;
+    store(extra, submitted, pfns[0]);
+    wake(extra, submitted);
+    yield* until(task, extra, done);
+  };
+  yield* directReadInto(task, m, MM, VPN, 1, transfer, new Int32Array(1));
 }
 
 function* device(

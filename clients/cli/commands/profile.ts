@@ -1,12 +1,16 @@
-// pinfold profile list|show: the rules in force, by name.
+// pinfold profile list|show|diff: the rules in force, by name.
 
 import type { Command } from 'commander';
-import type { Profile } from '../../../engine/profile/profile.js';
+import { z } from 'zod';
+import { originOf } from '../../../engine/profile/origin.js';
+import type { Profile, Rules } from '../../../engine/profile/profile.js';
 import { profileByName, profileNames } from '../../../engine/profile/profiles.js';
 import { answerInWords, RULES, ruleNames } from '../../../engine/profile/rules.js';
 import { makeCommand, makeGroup, optionsOf } from '../frame/command.js';
-import { usageError } from '../frame/errors.js';
 import { formatTable, print, printJson } from '../frame/output.js';
+import { chooseProfile, readProfiles, withProfileFiles } from './lab/choose.js';
+
+const SHAPE = { profileFile: z.array(z.string()) };
 
 export function profileCommand(): Command {
   return makeGroup(
@@ -18,18 +22,13 @@ export function profileCommand(): Command {
         'pinfold profile show best-known',
         'each question on which history has differed, and its answer',
       ],
+      [
+        'pinfold profile diff linux-6.12 best-known',
+        'the questions that two of them answer differently',
+      ],
     ],
-    [listCommand(), showCommand()],
+    [listCommand(), showCommand(), diffCommand()],
   );
-}
-
-/** The profile of that name. @throws CliError EUSAGE that lists the names */
-export function requireProfile(name: string): Profile {
-  const names = profileNames();
-  if (!names.includes(name)) {
-    throw usageError(`no profile '${name}'; allowed are ${names.join(', ')}`);
-  }
-  return profileByName(name);
 }
 
 function listCommand(): Command {
@@ -56,10 +55,11 @@ function listCommand(): Command {
 function showCommand(): Command {
   const command = makeCommand('show', 'show the rules of one profile', [
     ['pinfold profile show linux-6.12', 'what that kernel does with pinned pages'],
-  ]).argument('<name>', 'a name from: pinfold profile list');
-  return command.action((name: string) => {
-    const { json } = optionsOf(command, {});
-    const profile = requireProfile(name);
+    ['pinfold profile show mine --profile-file mine.yaml', 'rules of your own'],
+  ]).argument('<name>', 'a name from: pinfold profile list, also with +PROPOSAL behind it');
+  return withProfileFiles(command).action((name: string) => {
+    const { json, profileFile } = optionsOf(command, SHAPE);
+    const profile = chooseProfile(name, readProfiles(profileFile));
     if (json) {
       printJson({ profile: { ...profile } });
       return;
@@ -67,6 +67,56 @@ function showCommand(): Command {
     print(`${profile.name}\n${profile.description}\n`);
     print(formatTable(['RULE', 'QUESTION', 'ANSWER'], answersOf(profile)));
   });
+}
+
+function diffCommand(): Command {
+  const command = makeCommand('diff', 'show the rules on which two profiles differ', [
+    ['pinfold profile diff linux-6.12 linux-6.15', 'what a kernel changed'],
+    ['pinfold profile diff best-known mine --profile-file mine.yaml', 'what you changed'],
+    [
+      'pinfold profile diff linux-5.17 linux-5.18 --json',
+      'rules[] with rule, question, first, second, and in words with their sources',
+    ],
+  ])
+    .argument('<first>', 'a name from: pinfold profile list')
+    .argument('<second>', 'the other one');
+  return withProfileFiles(command).action((first: string, second: string) => {
+    const { json, profileFile } = optionsOf(command, SHAPE);
+    const own = readProfiles(profileFile);
+    const [a, b] = [first, second].map((name) => chooseProfile(name, own));
+    const rules = ruleNames().filter((rule) => a[rule] !== b[rule]);
+    if (json) printJson({ rules: rules.map((rule) => differenceOf(a, b, rule)) });
+    else print(rules.map((rule) => formatDifference(a, b, rule)).join('\n\n') || NO_DIFFERENCE);
+  });
+}
+
+const NO_DIFFERENCE = 'They answer every question alike.';
+
+function differenceOf(a: Profile, b: Profile, rule: keyof Rules): object {
+  return {
+    rule,
+    question: RULES[rule].question,
+    first: a[rule],
+    second: b[rule],
+    firstInWords: answerInWords(a, rule),
+    secondInWords: answerInWords(b, rule),
+    firstFrom: originOf(a, rule),
+    secondFrom: originOf(b, rule),
+  };
+}
+
+function formatDifference(a: Profile, b: Profile, rule: keyof Rules): string {
+  const width = Math.max(a.name.length, b.name.length);
+  const answers = [a, b].flatMap((profile) => {
+    const { from, sources } = originOf(profile, rule);
+    const indent = ' '.repeat(width + 4);
+    return [
+      `  ${profile.name.padEnd(width)}  ${answerInWords(profile, rule)}`,
+      `${indent}from ${from}${sources.length === 0 ? '' : ':'}`,
+      ...sources.map((source) => `${indent}  ${source}`),
+    ];
+  });
+  return [`${rule}: ${RULES[rule].question}`, ...answers].join('\n');
 }
 
 /** Each question with its answer in words. */
