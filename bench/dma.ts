@@ -44,6 +44,7 @@ export function benchDma(options: BenchOptions, bytes = 64 * MIB, name = 'dma'):
     runs.push({ value: deviceRate(), against });
   }
   rig.driver.run(rig.task, unpinUserPages(rig.task, rig.machine, pfns, taken, PIN_BIAS, true));
+  rig.close();
   return summarise(
     {
       name,

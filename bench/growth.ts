@@ -5,7 +5,7 @@ import { benchDma } from './dma.js';
 import { type BenchOptions, type BenchResult, median } from './measure.js';
 import { benchPin2Cpu, benchPinAgainstBare } from './pin.js';
 import { GROWTH_BYTES, sizeName } from './rig.js';
-import { benchWriteback } from './writeback.js';
+import { benchWritebackOf } from './writeback.js';
 
 const REACH = 1.2;
 
@@ -17,8 +17,9 @@ export async function benchGrowth(options: BenchOptions): Promise<BenchResult[]>
     results.push(benchPinAgainstBare(options, bytes, `pin${suffix}`));
     results.push(await benchPin2Cpu(options, bytes, `pin-2cpu${suffix}`));
     results.push(benchDma(options, bytes, `dma${suffix}`));
-    results.push(...(await benchWriteback(options, bytes, suffix)));
   }
+  const sizes = GROWTH_BYTES.map((bytes) => ({ bytes, suffix: `@${sizeName(bytes)}` }));
+  results.push(...(await benchWritebackOf(options, sizes)));
   const flatness = ['pin', 'pin-2cpu', 'dma', 'writeback', 'fault'].map((name) =>
     flat(name, results),
   );

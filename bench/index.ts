@@ -11,6 +11,7 @@ import { benchPin, benchPin2Cpu } from './pin.js';
 import { benchWriteback } from './writeback.js';
 import { benchWritebackVsPin } from './writeback-vs-pin.js';
 
+export { formatCosts } from './contention-costs.js';
 export { drawCurves } from './curves.js';
 
 export type { BenchOptions, BenchResult } from './measure.js';

@@ -42,6 +42,7 @@ export function benchPin(options: BenchOptions, bytes = 64 * MIB, name = 'pin'):
       against: KERNEL_NS,
     });
   }
+  rig.close();
   return summarise(
     {
       name,
@@ -89,6 +90,7 @@ export function benchPinAgainstBare(
     const against = bare();
     runs.push({ value: engine(), against });
   }
+  rig.close();
   const head = {
     name,
     unit: 'ns/page',
@@ -168,6 +170,7 @@ export async function benchPin2Cpu(
     }
   } finally {
     await Promise.all(workers.map((worker) => worker.terminate()));
+    rig.close();
   }
   const onShared = summarise(
     { name, unit: '', againstWhat: '', reach: null, isReached: null },

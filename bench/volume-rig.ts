@@ -18,7 +18,7 @@ import type { Profile } from '../engine/profile/profile.js';
 import { profileByName } from '../engine/profile/profiles.js';
 import { BlockingDriver } from '../engine/sched/blocking.js';
 import type { Op, Task } from '../engine/sched/op.js';
-import { GIB, MIB, PAGE_BYTES } from './rig.js';
+import { GIB, MIB, PAGE_BYTES, release } from './rig.js';
 
 const ROOT_INO = 1;
 
@@ -124,6 +124,7 @@ export class VolumeRig {
       this.run(v.unmount(this.task));
       await this.running.stop();
     } finally {
+      release(this.running.memory);
       this.disk.close();
       rmSync(this.folder, { recursive: true });
     }

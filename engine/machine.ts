@@ -88,6 +88,11 @@ export class Machine {
     this.iLock = this.locks('i_lock', s.iLock);
   }
 
+  /** As `fs`, or null if none is mounted. */
+  get mountedFs(): FileSystem | null {
+    return this.mounted;
+  }
+
   /** The file system that the inodes of this machine belong to, on this thread. */
   get fs(): FileSystem {
     if (this.mounted === null)

@@ -1,18 +1,20 @@
 // Searching the schedules of a program: all of them, depth first with a growing bound of preemptions
 // or by partial orders; some, drawn at random; or the one that is given.
 
-import type { Finding } from '../engine/finding.js';
 import type { Profile } from '../engine/profile/profile.js';
-import { Errno, InvariantError } from '../engine/sched/errors.js';
+import { InvariantError } from '../engine/sched/errors.js';
 import type { Program } from './program.js';
-import { Rig, type RunResult } from './rig.js';
+import { replay } from './replay.js';
+import { Rig } from './rig.js';
 import { DepthFirst, UNBOUNDED } from './search/depth-first.js';
 import { Dpor } from './search/dpor.js';
 import { Pct } from './search/pct.js';
 import { RandomWalk } from './search/random-walk.js';
-import { formatSchedule, parseSchedule } from './search/schedule.js';
-import { Script } from './search/script.js';
 import type { Strategy } from './search/strategy.js';
+import { type Failure, Tally } from './tally.js';
+
+export { replay, replayRig } from './replay.js';
+export type { Failure } from './tally.js';
 
 /** The result of a search. */
 export interface Exploration {
@@ -35,12 +37,6 @@ export interface Exploration {
   readonly steps: number;
   /** One entry per distinct failure, each with the first schedule that showed it: fewest preemptions first. */
   readonly failures: readonly Failure[];
-}
-
-export interface Failure {
-  readonly finding: Finding;
-  readonly schedule: string;
-  readonly preemptions: number;
 }
 
 /** All but `blocked` of its executions are the only one of their trace. */
@@ -121,35 +117,6 @@ export function explore(
       break;
   }
   return search.result();
-}
-
-/**
- * Runs the one schedule that `text` names.
- * @throws Errno EINVAL if it belongs to another program or does not fit this one
- */
-export function replay(program: Program, profile: Profile, text: string): RunResult {
-  return replayRig(program, profile, text).run();
-}
-
-/** A rig that runs the one schedule that `text` names. @throws as replay() */
-export function replayRig(program: Program, profile: Profile, text: string): Rig {
-  const schedule = parseSchedule(text);
-  if (schedule.program !== program.name || schedule.profile !== profile.name) {
-    throw new Errno(
-      'EINVAL',
-      `schedule of ${schedule.program} under ${schedule.profile}, not of ${program.name} under ${profile.name}`,
-    );
-  }
-  const script = new Script(schedule.choices);
-  const rig = new Rig(program, profile, script, null);
-  rig.afterRun = () => {
-    if (script.misfit < 0) return;
-    throw new Errno(
-      'EINVAL',
-      `schedule does not fit ${program.name}: decision ${String(script.misfit)} names an actor that can't run there`,
-    );
-  };
-  return rig;
 }
 
 /** One search, in one or more rounds. */
@@ -242,54 +209,5 @@ class Search {
       steps: tally.steps,
       failures: [...tally.failures.values()],
     };
-  }
-}
-
-class Tally {
-  executions = 0;
-  steps = 0;
-  livelocks = 0;
-  readonly failures = new Map<string, Failure>();
-
-  constructor(
-    private readonly program: Program,
-    private readonly profile: Profile,
-  ) {}
-
-  count(run: RunResult, rig: Rig): void {
-    this.executions++;
-    this.steps += run.steps;
-    if (run.ending === 'livelock') this.livelocks++;
-    for (const finding of run.findings) {
-      const key = `${finding.kind} ${finding.task} ${finding.message}`;
-      if (this.failures.has(key)) continue;
-      const { preemptions } = rig.driver;
-      this.failures.set(key, { finding, schedule: this.schedule(rig), preemptions });
-    }
-    // 1, 2, 4, 8, ...: a sample that costs nothing.
-    if ((this.executions & (this.executions - 1)) === 0) this.checkDeterminism(run, rig);
-  }
-
-  schedule(rig: Rig): string {
-    return formatSchedule({
-      program: this.program.name,
-      profile: this.profile.name,
-      choices: rig.driver.choices(),
-    });
-  }
-
-  /** The same choices must come to the same: else nothing that a search says is worth anything. */
-  private checkDeterminism(run: RunResult, rig: Rig): void {
-    if (run.ending === 'abandoned') return;
-    const again = replay(this.program, this.profile, this.schedule(rig));
-    const same =
-      again.ending === run.ending &&
-      again.steps === run.steps &&
-      JSON.stringify(again.findings) === JSON.stringify(run.findings);
-    if (same) return;
-    throw new InvariantError(
-      `${this.program.name} is not deterministic: ${this.schedule(rig)} ended in ${run.ending} ` +
-        `after ${String(run.steps)} steps, and again in ${again.ending} after ${String(again.steps)}`,
-    );
   }
 }

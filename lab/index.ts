@@ -45,7 +45,7 @@ export { lab, STEP } from '../engine/sched/step.js';
 export { wake } from '../engine/sched/wait.js';
 // File systems of a few words, to extend
 export { BareFs } from '../engine/tinyfs/bare.js';
-export { PageStore, pageStoreWordName, pageStoreWords } from '../engine/tinyfs/page-store.js';
+export { PageStore, pageStoreWords } from '../engine/tinyfs/page-store.js';
 // Searching, replaying, checking
 export { check, type HiddenRace } from './checker.js';
 // Diagrams
@@ -68,6 +68,7 @@ export {
 // Hazards and programs
 export { type Hazard, LAB_PAGE_BYTES } from './hazard.js';
 export { HAZARDS, hazardByName, hazardNames } from './hazards/index.js';
+export { type Minimised, minimise } from './minimise.js';
 export { parseProfile, readProfileFile, type UserProfile } from './profile-file.js';
 export { type ActorSource, POWER_CUT, type Program } from './program.js';
 export type { RunResult } from './rig.js';

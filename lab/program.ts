@@ -39,6 +39,9 @@ export interface Program {
   readonly verify: (m: Machine) => Finding[];
   /** What is wrong with what the disk has after a power cut; only with POWER_CUT among the actors. */
   readonly verifyAfterCut?: (m: Machine) => Finding[];
-  /** What word `word` of State.extra is, for diagrams: `mailbox`, `disk block 0 word 1`. */
-  readonly nameOfExtra?: (word: number) => string;
+  /**
+   * What word `word` of State.extra is, for diagrams: `mailbox`. Null: ask the file system, which
+   * names its own.
+   */
+  readonly nameOfExtra?: (word: number) => string | null;
 }

@@ -118,6 +118,8 @@ export class Rig {
         message: thrown.message,
       });
     } else if (thrown instanceof PowerCut) {
+      // Whoever pulls the plug can always run, and would hide that nobody else ever will.
+      if (this.driver.isStuckBut(this.driver.thrownBy)) this.addDeadlock();
       for (const finding of this.program.verifyAfterCut?.(this.machine) ?? []) {
         this.findings.push(finding);
       }

@@ -18,6 +18,7 @@ import { makeSpace } from './alloc.js';
 import { syncMetadata } from './buffer.js';
 import { inodeName, ip, isInline, type Vol } from './core.js';
 import { isType, sizeOf, touch } from './dinode.js';
+import { type ErrorCursor, sampleErrors, takeError } from './errseq.js';
 import { fillFolio, prepareWrite } from './folio-state.js';
 import { convertInline, storeInline } from './inline.js';
 import { flushInode } from './inode.js';
@@ -31,7 +32,7 @@ import {
 } from './journal.js';
 import { FILE_BYTES_MAX, INLINE_BYTES_MAX, IP, S_IF } from './layout.js';
 import { readAhead } from './readahead.js';
-import { takeError, writeAllPages } from './writepages.js';
+import { writeAllPages } from './writepages.js';
 
 /**
  * Reads bytes of a file through the page cache.
@@ -238,9 +239,11 @@ export function* zeroCachedTail(task: Task, v: Vol, inode: number): Op<void> {
 
 /**
  * Makes a file's data and metadata durable.
- * @throws Errno EIO, ENOSPC: also for an earlier failure of background writeback, once
+ * @param opened the open file that asks; without one, errors count that nobody has heard of
+ * @throws Errno EIO, ENOSPC: also for an earlier failure of background writeback, once per open file
  */
-export function* fsync(task: Task, v: Vol, inode: number): Op<void> {
+export function* fsync(task: Task, v: Vol, inode: number, opened?: ErrorCursor): Op<void> {
+  const cursor = opened ?? { errorSeen: yield* sampleErrors(v, inode) };
   let failure: Errno | null = null;
   try {
     yield* writeAllPages(task, v, inode);
@@ -253,14 +256,9 @@ export function* fsync(task: Task, v: Vol, inode: number): Op<void> {
   const tid = load(v.m.state.iPrivate, ip(inode, IP.tid));
   if (lab?.point()) yield STEP;
   yield* commitUpTo(task, v, tid, load(v.m.state.iPrivate, ip(inode, IP.tidKnown)) === 1);
-  const earlier = yield* takeError(v, inode);
+  const earlier = yield* takeError(v, inode, cursor);
   if (failure !== null) throw failure;
-  if (earlier !== 0) {
-    throw new Errno(
-      earlier === 28 ? 'ENOSPC' : 'EIO',
-      `data of ${inodeName(v.m, inode)} could not be written in the background: write them again`,
-    );
-  }
+  if (earlier !== null) throw earlier;
 }
 
 /**

@@ -3,6 +3,7 @@
 import type { Op, Task } from '../sched/op.js';
 import type { Files } from '../syscall/files.js';
 import { directRead, directWrite } from './direct.js';
+import { type ErrorCursor, sampleErrors } from './errseq.js';
 import { fsync, readFile, writeFile } from './file.js';
 import { iget, ihold, iput } from './inode.js';
 import { ROOT_INO } from './layout.js';
@@ -59,8 +60,12 @@ export class VolumeFiles implements Files {
     return punchHole(task, this.v, inode, offsetBytes, lengthBytes);
   }
 
-  fsync(task: Task, inode: number): Op<void> {
-    return fsync(task, this.v, inode);
+  fsync(task: Task, inode: number, opened?: ErrorCursor): Op<void> {
+    return fsync(task, this.v, inode, opened);
+  }
+
+  sampleErrors(inode: number): Op<number> {
+    return sampleErrors(this.v, inode);
   }
 
   directRead(

@@ -216,7 +216,7 @@ export const IP = {
   flags: 0,
   /** The last transaction that changed the inode on disk, or may have done so before it was read. */
   tid: 1,
-  /** Errno of a failed writeback that no fsync has reported (0: none): BLOCK_ERRORS. */
+  /** Failed writeback, for fsync to report: errseq.ts. */
   error: 2,
   /** Counts removals of extents: a mapping looked up before one may be stale. */
   mapSeq: 3,

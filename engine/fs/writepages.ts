@@ -2,7 +2,6 @@
 // request are under writeback until their blocks are entered into the file (written.ts).
 
 import type { Machine } from '../machine.js';
-import { exchange } from '../memory/word.js';
 import type { SyncMode } from '../mm/address-space.js';
 import { putFolio } from '../mm/alloc.js';
 import { getFolio, waitOnWriteback } from '../mm/folio.js';
@@ -14,8 +13,8 @@ import { Errno } from '../sched/errors.js';
 import { spinLock, spinUnlock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
-import { ip, type Vol } from './core.js';
-import { IP, LAST_PAGE } from './layout.js';
+import type { Vol } from './core.js';
+import { LAST_PAGE } from './layout.js';
 import { Writer } from './writer.js';
 
 /** Marks looked at under one hold of i_pages. */
@@ -150,10 +149,4 @@ function* waitForOthers(
       yield* putFolio(task, m, found.pfns[i]);
     }
   }
-}
-
-/** The error of a failed writeback, once: 0, or Linux's errno. */
-export function* takeError(v: Vol, inode: number): Op<number> {
-  if (lab?.point()) yield STEP;
-  return exchange(v.m.state.iPrivate, ip(inode, IP.error), 0);
 }

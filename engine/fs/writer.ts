@@ -13,6 +13,7 @@ import { lab, STEP } from '../sched/step.js';
 import { claimRun, endRun, type Run, reserve, unclaim, unreserve } from './alloc.js';
 import { WriteBatch } from './batch.js';
 import { inodeName, ip, type Vol } from './core.js';
+import { recordError } from './errseq.js';
 import { lookupExtent, type Mapping } from './extents.js';
 import { BUFFER_STATE, IP } from './layout.js';
 import { readBack } from './read-back.js';
@@ -194,7 +195,7 @@ export class Writer {
     or(m.state.flags, pfn, PG.error);
     if (lab?.point()) yield STEP;
     unlockFolio(task, m, pfn);
-    yield* this.recordError(this.error);
+    yield* this.fail(this.error);
     yield* this.release(task, pfn, frame);
   }
 
@@ -220,7 +221,7 @@ export class Writer {
     } catch (error) {
       if (!(error instanceof Errno)) throw error;
       failure = error;
-      yield* this.recordError(error);
+      yield* this.fail(error);
       // Blocks that did not become the file's stay claimed until the next mount: a failed handle
       // may have entered some of them.
     }
@@ -256,11 +257,10 @@ export class Writer {
     yield* putFolio(task, m, pfn);
   }
 
-  private *recordError(error: Errno | null): Op<void> {
+  private *fail(error: Errno | null): Op<void> {
     if (error === null) return;
     this.error ??= error;
-    if (lab?.point()) yield STEP;
-    store(this.v.m.state.iPrivate, ip(this.inode, IP.error), error.code === 'ENOSPC' ? 28 : 5);
+    yield* recordError(this.v, this.inode, error);
   }
 
   private *dropRun(task: Task): Op<void> {

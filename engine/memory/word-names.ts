@@ -43,8 +43,8 @@ export interface Word {
 
 /** How the owner of a machine calls what only it knows. */
 export interface WordNamers {
-  /** The name of a word of `extra`; without it `extra[5]`. */
-  readonly nameOfExtra?: (word: number) => string;
+  /** The name of a word of `extra`; null, or without it: `extra[5]`. */
+  readonly nameOfExtra?: (word: number) => string | null;
   /** The name of the task of that id; without it `task 3`. */
   readonly nameOfTask?: (id: number) => string;
 }

@@ -8,7 +8,7 @@ import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { balanceDirty, isOverBackground } from './balance.js';
 import { loadBytes, moveBytes, storeBytes } from './content.js';
-import { handleFault } from './fault.js';
+import { type FaultRetry, handleFault } from './fault.js';
 import { PTE, pteIndex } from './pte.js';
 
 const WRITABLE = PTE.present | PTE.write;
@@ -117,12 +117,12 @@ export function* faultIn(
   vpn: number,
   isWrite: boolean,
 ): Op<void> {
-  for (let mayRetry = true; ; mayRetry = false) {
+  for (let retry: FaultRetry = 'once'; ; retry = 'never') {
     let dropped = false;
     if (lab?.point()) yield STEP;
     if (!takeRead(task, m.mmapLock, mm)) yield* waitRead(task, m.mmapLock, mm);
     try {
-      dropped = yield* handleFault(task, m, mm, vpn, isWrite, mayRetry);
+      dropped = yield* handleFault(task, m, mm, vpn, isWrite, retry);
     } finally {
       if (!dropped) {
         if (lab?.point()) yield STEP;

@@ -14,6 +14,9 @@ export type SyncMode = 'none' | 'all';
  * around: drop mmap_lock, do the work, and let the fault be taken again (VM_FAULT_RETRY).
  */
 export interface MkwriteRetry {
+  /** Does it leave mmap_lock alone if the fault must not wait (FAULT_FLAG_RETRY_NOWAIT)? */
+  readonly heedsNowait: boolean;
+
   /** Has the inode work of that kind? */
   needed(task: Task, inode: number): Op<boolean>;
 
@@ -25,6 +28,9 @@ export interface MkwriteRetry {
 }
 
 export interface FileSystem {
+  /** What a word of State.extra is, if it is the file system's: for diagrams. */
+  nameOfExtra?(word: number): string | null;
+
   /** Set by a file system whose page_mkwrite may drop mmap_lock. */
   readonly mkwriteRetry?: MkwriteRetry | null;
 

@@ -12,7 +12,8 @@ import { InvariantError, KernelBug } from '../sched/errors.js';
 import { spinUnlock, takeSpinLock, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
-import { FREE, PG } from './folio.js';
+import { wake } from '../sched/wait.js';
+import { FREE, PG, PIN_BIAS } from './folio.js';
 
 /** Puts all frames but number 0 on the free list. Once, before the machine runs. */
 export function initAllocator(m: Machine): void {
@@ -61,6 +62,10 @@ export function* putFolio(task: Task, m: Machine, pfn: number, references = 1): 
   if (lab?.point()) yield STEP;
   const before = add(m.state.refcount, pfn, -references);
   if (before <= references) yield* lastPut(task, m, pfn, before, references);
+  // 1,024 plain references look like a pin: whoever waits for pins to be gone hears of the last one too.
+  if (before >= PIN_BIAS && before - references < PIN_BIAS && m.pinWaits) {
+    wake(m.state.refcount, pfn);
+  }
 }
 
 /** After references were dropped from a count of `before`, not more than they are. */

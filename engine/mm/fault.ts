@@ -26,11 +26,16 @@ import { allocPageOrReclaim } from './reclaim.js';
 import { findVma, VM } from './vma.js';
 
 /**
+ * What the caller of a fault allows: mmap_lock to be dropped once (FAULT_FLAG_ALLOW_RETRY, not yet
+ * TRIED); that too, but not to wait, so that the lock stays held after all (RETRY_NOWAIT); or neither.
+ */
+export type FaultRetry = 'once' | 'nowait' | 'never';
+
+/**
  * Handles a fault at `vpn` (handle_mm_fault). The caller holds mmap_lock shared and looks at the
  * PTE again afterwards: a fault may have to be taken twice.
- * @param mayRetry the caller can cope with a dropped mmap_lock (FAULT_FLAG_ALLOW_RETRY, and not yet TRIED)
- * @returns true if mmap_lock was dropped (VM_FAULT_RETRY): take it, and fault again without `mayRetry`
- * @throws Errno EFAULT for what would be SIGSEGV; EIO, ENOSPC, ENOMEM for what would be SIGBUS
+ * @returns true if mmap_lock was dropped (VM_FAULT_RETRY): take it, and fault again with `never`
+ * @throws Errno EFAULT for what would be SIGSEGV; EAGAIN if it must not wait, but would; EIO, ENOSPC, ENOMEM for what would be SIGBUS
  */
 export function* handleFault(
   task: Task,
@@ -38,7 +43,7 @@ export function* handleFault(
   mm: number,
   vpn: number,
   isWrite: boolean,
-  mayRetry = false,
+  retry: FaultRetry = 'never',
 ): Op<boolean> {
   const s = m.state;
   const vma = findVma(m, mm, vpn);
@@ -77,7 +82,7 @@ export function* handleFault(
   }
   try {
     if (!isWrite) return false;
-    if (yield* retryUnlocked(task, m, mm, inode, mayRetry)) return true;
+    if (yield* retryUnlocked(task, m, mm, inode, retry)) return true;
     yield* writeFault(task, m, mm, vpn, inode, index, pfn, wasMapped);
     return false;
   } finally {
@@ -90,20 +95,23 @@ export function* handleFault(
 /**
  * What a file system's page_mkwrite can't do under mmap_lock is done without it (MkwriteRetry).
  * @returns true if mmap_lock was dropped for it
- * @throws Errno EIO if it is needed, but the caller of the fault can't cope with that; as prepare()
+ * @throws Errno EIO if it is needed, but the caller of the fault can't cope with that; EAGAIN; as prepare()
  */
 function* retryUnlocked(
   task: Task,
   m: Machine,
   mm: number,
   inode: number,
-  mayRetry: boolean,
+  retry: FaultRetry,
 ): Op<boolean> {
   const { mkwriteRetry } = m.fs;
   if (mkwriteRetry === undefined || mkwriteRetry === null) return false;
   if (!(yield* mkwriteRetry.needed(task, inode))) return false;
-  if (!mayRetry) {
+  if (retry === 'never') {
     throw new Errno('EIO', 'page_mkwrite has to drop mmap_lock, but may not (SIGBUS)');
+  }
+  if (retry === 'nowait' && mkwriteRetry.heedsNowait) {
+    throw new Errno('EAGAIN', 'page_mkwrite would have to wait: fault from where it may');
   }
   yield* mkwriteRetry.hold(task, inode);
   if (lab?.point()) yield STEP;

@@ -3,7 +3,7 @@
 
 import type { Machine } from '../machine.js';
 import { load, read, stepAdd, stepLoad } from '../memory/word.js';
-import { Errno } from '../sched/errors.js';
+import { Errno, KernelBug } from '../sched/errors.js';
 import { downRead, spinUnlock, takeSpinLock, upRead, waitSpinLock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -11,7 +11,7 @@ import { wake } from '../sched/wait.js';
 import { lastPut, putFolio, undoGet } from './alloc.js';
 import { balanceDirty } from './balance.js';
 import { markDirty } from './dirty.js';
-import { handleFault, pageMkwrite } from './fault.js';
+import { type FaultRetry, handleFault, pageMkwrite } from './fault.js';
 import {
   countPins,
   isGettable,
@@ -29,7 +29,7 @@ import { PTE, pteIndex, ptlIndex } from './pte.js';
 import { findVma, VM } from './vma.js';
 
 /** FOLL_* flags, numbered as in Linux. A call without `pin` is a plain get (FOLL_GET). */
-export const FOLL = { write: 1 << 0, longterm: 1 << 8, pin: 1 << 19 } as const;
+export const FOLL = { write: 1 << 0, nowait: 1 << 4, longterm: 1 << 8, pin: 1 << 19 } as const;
 
 /** What to do about a refused long-term pin. */
 const REMEDY = {
@@ -72,7 +72,7 @@ export function* pinUserPagesFast(
 ): Op<number> {
   const done = holdsLocks(m, flags) ? 0 : yield* gupFast(task, m, mm, vpn, count, flags, out);
   if (done === count) return done;
-  return yield* gupSlow(task, m, mm, vpn, count, flags, out, done, true);
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, done, 'once');
 }
 
 /** The lock-free walk: per page, read the PTE, take the reference, read the PTE again. */
@@ -114,21 +114,20 @@ function* gupFast(
     // Changed meanwhile, but for the bits that hardware sets: the page may be unmapped by now.
     const again = lab === null ? Atomics.load(pte, at) : yield* stepLoad(pte, at);
     if (((again ^ entry) & ~PTE.dirty) !== 0) {
-      yield* putFolio(task, m, pfn, reference);
-      if (m.pinWaits) wake(refcount, pfn);
+      yield* letGo(task, m, pfn, reference);
       break;
     }
     if (onlyAnon) {
       if (lab?.point()) yield STEP;
       if ((load(pageFlags, pfn) & PG.anon) === 0) {
-        yield* putFolio(task, m, pfn, reference);
+        yield* letGo(task, m, pfn, reference);
         break;
       }
     }
     if (notWritten) {
       if (lab?.point()) yield STEP;
       if ((load(pageFlags, pfn) & PG.writeback) !== 0) {
-        yield* putFolio(task, m, pfn, reference);
+        yield* letGo(task, m, pfn, reference);
         break;
       }
     }
@@ -154,12 +153,14 @@ export function* pinUserPagesRemote(
   flags: number,
   out: Int32Array,
 ): Op<number> {
-  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0, true);
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0, 'once');
 }
 
 /**
  * As pinUserPagesRemote(), of a caller that counts on mmap_lock being held all the time, so that its
  * faults can't be retried (plain pin_user_pages(), without a `locked` pointer): unless the rules let it.
+ * With FOLL.nowait its faults may be retried, but by somebody else and later.
+ * @throws as pinUserPagesFast(); Errno EAGAIN
  */
 export function* pinUserPages(
   task: Task,
@@ -170,8 +171,9 @@ export function* pinUserPages(
   flags: number,
   out: Int32Array,
 ): Op<number> {
-  const { plainGupMayRetry } = m.profile;
-  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0, plainGupMayRetry);
+  const plain = m.profile.plainGupMayRetry ? 'once' : 'never';
+  const retry = (flags & FOLL.nowait) !== 0 ? 'nowait' : plain;
+  return yield* gupSlow(task, m, mm, vpn, count, flags, out, 0, retry);
 }
 
 /** The slow way: mmap_lock, VMA checks, faults (pin_user_pages_unlocked). */
@@ -184,13 +186,14 @@ function* gupSlow(
   flags: number,
   out: Int32Array,
   start: number,
-  mayRetry: boolean,
+  retry: FaultRetry,
 ): Op<number> {
   yield* downRead(task, m.mmapLock, mm);
   const isWrite = (flags & FOLL.write) !== 0;
   let done = start;
   let faulted = false;
   let tried = false;
+  let locked = true;
   try {
     while (done < count) {
       if (!(yield* checkVma(m, mm, vpn + done, flags))) break;
@@ -203,8 +206,13 @@ function* gupSlow(
         tried = false;
         continue;
       }
-      tried = yield* handleFault(task, m, mm, vpn + done, isWrite, mayRetry && !tried);
-      if (tried) yield* downRead(task, m.mmapLock, mm);
+      tried = yield* handleFault(task, m, mm, vpn + done, isWrite, tried ? 'never' : retry);
+      if (tried) {
+        locked = false;
+        if (retry === 'nowait') throw doubleUnlock();
+        yield* downRead(task, m.mmapLock, mm);
+        locked = true;
+      }
       faulted = true;
     }
     if (done === 0) {
@@ -217,11 +225,21 @@ function* gupSlow(
     if (done === 0 || !(error instanceof Errno)) throw error;
   } finally {
     if ((flags & FOLL.pin) !== 0) countPins(m, done - start, 0);
-    if (lab?.point()) yield STEP;
-    upRead(task, m.mmapLock, mm);
+    if (locked) {
+      if (lab?.point()) yield STEP;
+      upRead(task, m.mmapLock, mm);
+    }
   }
   if (faulted && isWrite) yield* balanceDirty(task, m);
   return done;
+}
+
+/** Whoever must not wait takes a retry to mean that mmap_lock is still held, and releases it. */
+function doubleUnlock(): KernelBug {
+  return new KernelBug(
+    'BUG: bad unlock balance: mmap_lock is released by a caller with FOLL_NOWAIT, but the fault has dropped it',
+    'H4-i',
+  );
 }
 
 /** The checks of check_vma_flags(). False: refused by the rule on long-term file pins. */
@@ -288,6 +306,12 @@ function* followPage(task: Task, m: Machine, mm: number, vpn: number, flags: num
   return pfn;
 }
 
+/** Gives back a reference that was got in vain, and wakes who waits for pins to go. */
+function* letGo(task: Task, m: Machine, pfn: number, reference: number): Op<void> {
+  yield* putFolio(task, m, pfn, reference);
+  if (m.pinWaits) wake(m.state.refcount, pfn);
+}
+
 /** P10: must a call with these flags not return a page under writeback? */
 function waitsForWriteback(m: Machine, flags: number): boolean {
   return m.profile.gupWaitsForWriteback && (flags & FOLL.write) !== 0;
@@ -316,7 +340,7 @@ function* keep(
       ? yield* lockForWrite(task, m, pteIndex(m, mm, vpn), pfn)
       : yield* isNotWritten(task, m, pfn);
   } finally {
-    if (!kept) yield* putFolio(task, m, pfn, referenceOf(flags));
+    if (!kept) yield* letGo(task, m, pfn, referenceOf(flags));
   }
   return kept;
 }

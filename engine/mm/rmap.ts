@@ -20,11 +20,13 @@ import { flushTlb, PTE, pteIndex, ptlIndex } from './pte.js';
 
 /**
  * Write-protects and cleans every PTE that maps a file folio (page_mkclean). The caller holds the
- * folio lock.
+ * folio lock. Writeback does this for each page, so it is one generator and not one per mapping.
  * @returns was any of them dirty or writable?
  */
 export function* mkclean(task: Task, m: Machine, inode: number, pfn: number): Op<boolean> {
   const s = m.state;
+  const { pte, tlb } = s;
+  const { notifier } = m;
   const index = read(s.index, pfn);
   let cleaned = false;
   if (lab?.point()) yield STEP;
@@ -32,7 +34,30 @@ export function* mkclean(task: Task, m: Machine, inode: number, pfn: number): Op
   for (let vma = read(s.iMmap, inode); vma !== 0; vma = read(s.vmaNextInFile, vma - 1)) {
     const vpn = vpnOf(m, vma - 1, index);
     if (vpn < 0) continue;
-    if (yield* mkcleanOne(task, m, read(s.vmaMm, vma - 1) - 1, vpn, pfn)) cleaned = true;
+    const mm = read(s.vmaMm, vma - 1) - 1;
+    const at = pteIndex(m, mm, vpn);
+    const lock = ptlIndex(m, mm, vpn);
+    if (notifier !== null) yield* notifier.invalidateStart(task, mm, vpn);
+    if (lab?.point()) yield STEP;
+    if (!takeSpinLock(task, m.ptl, lock)) yield* waitSpinLock(task, m.ptl, lock);
+    for (;;) {
+      if (lab?.point()) yield STEP;
+      const entry = load(pte, at);
+      if (entry === 0 || entry >>> PTE.pfnShift !== pfn) break;
+      if ((entry & (PTE.write | PTE.dirty)) === 0) break;
+      if (lab?.point()) yield STEP;
+      // A CPU may set the dirty bit meanwhile, as hardware does: hence the cas.
+      if (cas(pte, at, entry, entry & ~(PTE.write | PTE.dirty)) !== entry) continue;
+      for (let cpu = 0; cpu < tlb.length; cpu++) {
+        if (lab?.point()) yield STEP;
+        if (load(tlb, cpu) === at + 1) yield* flushTlb(task, m, at);
+      }
+      cleaned = true;
+      break;
+    }
+    if (lab?.point()) yield STEP;
+    spinUnlock(task, m.ptl, lock);
+    if (notifier !== null) yield* notifier.invalidateEnd(task, mm, vpn);
   }
   if (lab?.point()) yield STEP;
   upRead(task, m.iMmapRwsem, inode);
@@ -44,36 +69,6 @@ export function vpnOf(m: Machine, vma: number, index: number): number {
   const s = m.state;
   const offset = index - read(s.vmaPgoff, vma);
   return offset >= 0 && offset < read(s.vmaPages, vma) ? read(s.vmaStart, vma) + offset : -1;
-}
-
-function* mkcleanOne(task: Task, m: Machine, mm: number, vpn: number, pfn: number): Op<boolean> {
-  const { pte, tlb } = m.state;
-  const at = pteIndex(m, mm, vpn);
-  const lock = ptlIndex(m, mm, vpn);
-  const { notifier } = m;
-  if (notifier !== null) yield* notifier.invalidateStart(task, mm, vpn);
-  if (lab?.point()) yield STEP;
-  if (!takeSpinLock(task, m.ptl, lock)) yield* waitSpinLock(task, m.ptl, lock);
-  let cleaned = false;
-  for (;;) {
-    if (lab?.point()) yield STEP;
-    const entry = load(pte, at);
-    if (entry === 0 || entry >>> PTE.pfnShift !== pfn) break;
-    if ((entry & (PTE.write | PTE.dirty)) === 0) break;
-    if (lab?.point()) yield STEP;
-    // A CPU may set the dirty bit meanwhile, as hardware does: hence the cas.
-    if (cas(pte, at, entry, entry & ~(PTE.write | PTE.dirty)) !== entry) continue;
-    for (let cpu = 0; cpu < tlb.length; cpu++) {
-      if (lab?.point()) yield STEP;
-      if (load(tlb, cpu) === at + 1) yield* flushTlb(task, m, at);
-    }
-    cleaned = true;
-    break;
-  }
-  if (lab?.point()) yield STEP;
-  spinUnlock(task, m.ptl, lock);
-  if (notifier !== null) yield* notifier.invalidateEnd(task, mm, vpn);
-  return cleaned;
 }
 
 /**

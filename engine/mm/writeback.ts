@@ -46,64 +46,72 @@ export function* prepareWriteback(
   mode: SyncMode,
   ready: ReadyFolio,
 ): Op<boolean> {
+  const action = mode === 'all' ? m.profile.pinnedSyncAll : m.profile.pinnedSyncNone;
+  const looksAtPins = action !== 'proceed';
+  const { flags, index } = m.state;
   if (lab?.point()) yield STEP;
   if (!takeFolio(task, m, pfn)) yield* waitFolio(task, m, pfn);
   let submits = false;
   try {
-    submits = yield* prepareLocked(task, m, inode, pfn, mode, ready);
+    // Steps 2 and 3: still this file's, dirty, and not under writeback (SYNC_ALL waits for that).
+    if (lab?.point()) yield STEP;
+    if (load(m.state.mapping, pfn) !== inode + 1) return false;
+    if (lab?.point()) yield STEP;
+    const value = load(flags, pfn);
+    if ((value & PG.dirty) === 0) return false;
+    if ((value & PG.writeback) !== 0) {
+      if (mode === 'none') return false;
+      yield* waitOnWriteback(task, m, pfn);
+    }
+    // Step 4: buffers come and go under the folio lock, so that the flag seen above still holds.
+    if ((value & PG.private) === 0 && !(yield* withoutBuffers(task, m, inode, pfn))) return false;
+
+    let pinned = false;
+    if (looksAtPins && m.profile.pinnedTest === 'before-mkclean') {
+      if (lab?.point()) yield STEP;
+      pinned = maybePinned(m, pfn);
+    }
+    // Step 5 takes the dirty state (folio_clear_dirty_for_io): write-protects the mappings first, so
+    // that the next CPU store faults, then tests and clears the flag. The DIRTY mark stays until
+    // writeback starts.
+    const protectFirst = m.profile.mkcleanOrder === 'protect-first';
+    if (protectFirst && (yield* mkclean(task, m, inode, pfn))) {
+      if (lab?.point()) yield STEP;
+      if ((load(flags, pfn) & PG.dirty) === 0) yield* markDirty(task, m, pfn);
+    }
+    // A rule that blocks mkclean until the pins are gone (W1) sleeps here: the flag is still set, so
+    // that whoever gives a pin back finds the page dirty, and does not want the folio lock.
+    if (action === 'wait' && m.profile.pinnedTest === 'after-mkclean') {
+      yield* waitForPins(task, m, pfn);
+    }
+    if (lab?.point()) yield STEP;
+    if ((and(flags, pfn, ~PG.dirty) & PG.dirty) === 0) return false;
+    accountDirty(m, -1);
+    // 2.6.19: what was stored through the mappings is not marked again, so that buffers which were
+    // written since the fault stay clean (H3-d).
+    if (!protectFirst) yield* mkclean(task, m, inode, pfn);
+    if (looksAtPins && m.profile.pinnedTest === 'after-mkclean') {
+      if (lab?.point()) yield STEP;
+      pinned = maybePinned(m, pfn);
+    }
+
+    ready.frame = pfn;
+    ready.pinned = pinned;
+    if (pinned && !(yield* applyAction(task, m, pfn, mode, action, ready))) return false;
+    // Step 6: only now is i_size looked at, and what lies past it zeroed in what is written.
+    if (lab?.point()) yield STEP;
+    const within = loadLong(m.state.iSize, inode) - read(index, pfn) * m.geometry.pageBytes;
+    if (within > 0 && within < m.geometry.pageBytes) yield* zeroTail(m, ready.frame, within);
+    if (pinned && m.profile.pinnedStaysDirty) yield* markDirty(task, m, pfn);
+    yield* startWriteback(task, m, inode, pfn);
+    submits = true;
+    return true;
   } finally {
     if (!submits) {
       if (lab?.point()) yield STEP;
       unlockFolio(task, m, pfn);
     }
   }
-  return submits;
-}
-
-function* prepareLocked(
-  task: Task,
-  m: Machine,
-  inode: number,
-  pfn: number,
-  mode: SyncMode,
-  ready: ReadyFolio,
-): Op<boolean> {
-  const action = mode === 'all' ? m.profile.pinnedSyncAll : m.profile.pinnedSyncNone;
-  const { mapping, flags } = m.state;
-  // Steps 2 and 3: still this file's, dirty, and not under writeback (SYNC_ALL waits for that).
-  if (lab?.point()) yield STEP;
-  if (load(mapping, pfn) !== inode + 1) return false;
-  if (lab?.point()) yield STEP;
-  const value = load(flags, pfn);
-  if ((value & PG.dirty) === 0) return false;
-  if ((value & PG.writeback) !== 0) {
-    if (mode === 'none') return false;
-    yield* waitOnWriteback(task, m, pfn);
-  }
-  // Step 4: buffers come and go under the folio lock, so that the flag seen above still holds.
-  if ((value & PG.private) === 0 && !(yield* withoutBuffers(task, m, inode, pfn))) return false;
-
-  let pinned = false;
-  if (m.profile.pinnedTest === 'before-mkclean' && action !== 'proceed') {
-    if (lab?.point()) yield STEP;
-    pinned = maybePinned(m, pfn);
-  }
-  if (!(yield* clearDirtyForIo(task, m, inode, pfn))) return false;
-  if (m.profile.pinnedTest === 'after-mkclean' && action !== 'proceed') {
-    if (lab?.point()) yield STEP;
-    pinned = maybePinned(m, pfn);
-  }
-
-  ready.frame = pfn;
-  ready.pinned = pinned;
-  if (pinned && !(yield* applyAction(task, m, pfn, mode, action, ready))) return false;
-  // Step 6: only now is i_size looked at, and what lies past it zeroed in what is written.
-  if (lab?.point()) yield STEP;
-  const within = loadLong(m.state.iSize, inode) - read(m.state.index, pfn) * m.geometry.pageBytes;
-  if (within > 0 && within < m.geometry.pageBytes) yield* zeroTail(m, ready.frame, within);
-  if (pinned && m.profile.pinnedStaysDirty) yield* markDirty(task, m, pfn);
-  yield* startWriteback(task, m, inode, pfn);
-  return true;
 }
 
 /** What happens to a dirty folio that the file system was never told of. True: write it. */
@@ -127,24 +135,6 @@ function* withoutBuffers(task: Task, m: Machine, inode: number, pfn: number): Op
       yield* m.fs.prepareWrite(task, inode, read(m.state.index, pfn), pfn);
       return true;
   }
-}
-
-/**
- * Step 5: takes the dirty state (folio_clear_dirty_for_io): write-protects the mappings first, so
- * that the next CPU store faults, then tests and clears the flag. The DIRTY mark stays until
- * writeback starts.
- */
-function* clearDirtyForIo(task: Task, m: Machine, inode: number, pfn: number): Op<boolean> {
-  const protectFirst = m.profile.mkcleanOrder === 'protect-first';
-  if (protectFirst && (yield* mkclean(task, m, inode, pfn))) yield* markDirty(task, m, pfn);
-  if (lab?.point()) yield STEP;
-  const before = and(m.state.flags, pfn, ~PG.dirty);
-  if ((before & PG.dirty) === 0) return false;
-  accountDirty(m, -1);
-  // 2.6.19: what was stored through the mappings is not marked again, so that buffers which were
-  // written since the fault stay clean (H3-d).
-  if (!protectFirst) yield* mkclean(task, m, inode, pfn);
-  return true;
 }
 
 /** The rule in force for a pinned folio. False: not now; it is dirty again. */

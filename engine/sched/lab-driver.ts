@@ -150,6 +150,11 @@ export class LabDriver implements LabHooks {
     });
   }
 
+  /** Can nobody but `actor` go on, although somebody has not come to its end? */
+  isStuckBut(actor: number): boolean {
+    return (this.runnable() & ~(1 << actor)) === 0 && this.blocked().length > 0;
+  }
+
   private begin(actors: readonly Actor[]): void {
     this.actors = actors;
     this.ops.length = 0;

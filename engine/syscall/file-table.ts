@@ -23,6 +23,8 @@ export interface OpenFile {
   readonly inode: number;
   readonly flags: number;
   positionBytes: number;
+  /** How far it has heard of failed writeback of its inode: Files.sampleErrors(). */
+  errorSeen: number;
 }
 
 export function canRead(file: OpenFile): boolean {
@@ -51,13 +53,13 @@ export class FileTable {
   }
 
   /** The lowest free descriptor. @throws Errno EMFILE */
-  install(inode: number, flags: number): number {
+  install(inode: number, flags: number, errorSeen: number): number {
     const free = this.files.indexOf(null);
     const fd = free >= 0 ? free : this.files.length;
     if (fd >= OPEN_FILES_MAX) {
       throw new Errno('EMFILE', `${String(OPEN_FILES_MAX)} files are open: close some first`);
     }
-    this.files[fd] = { inode, flags, positionBytes: 0 };
+    this.files[fd] = { inode, flags, positionBytes: 0, errorSeen };
     return fd;
   }
 

@@ -31,8 +31,13 @@ export interface Files {
   truncate(task: Task, inode: number, sizeBytes: number): Op<void>;
   /** @throws Errno EIO, ENOSPC */
   punchHole(task: Task, inode: number, offsetBytes: number, lengthBytes: number): Op<void>;
-  /** @throws Errno EIO, ENOSPC: also of background writeback since the last fsync */
-  fsync(task: Task, inode: number): Op<void>;
+  /**
+   * @param opened the open file that asks; without one, errors count that nobody has heard of
+   * @throws Errno EIO, ENOSPC: also of background writeback, once per open file
+   */
+  fsync(task: Task, inode: number, opened?: { errorSeen: number }): Op<void>;
+  /** What a file that is opened now has heard of its errors: OpenFile.errorSeen. */
+  sampleErrors(inode: number): Op<number>;
 
   /** Whole pages from the file into frames, past the page cache. @throws Errno EIO */
   directRead(

@@ -72,7 +72,7 @@ export class Process {
         throw new Errno('EISDIR', `${path} is a directory: open it for reading`);
       }
       if ((flags & O.trunc) !== 0 && writes) yield* this.cut(task, inode, 0);
-      return this.table.install(inode, flags);
+      return this.table.install(inode, flags, yield* this.files.sampleErrors(inode));
     } catch (error) {
       yield* this.files.iput(task, inode);
       throw error;
@@ -146,9 +146,10 @@ export class Process {
     return yield* this.files.writeFile(task, file.inode, offset, data.subarray(0, room));
   }
 
-  /** @throws Errno EBADF, EIO, ENOSPC */
+  /** @throws Errno EBADF; EIO, ENOSPC: also of background writeback since this file was opened, once */
   *fsync(task: Task, fd: number): Op<void> {
-    yield* this.files.fsync(task, this.table.get(fd).inode);
+    const file = this.table.get(fd);
+    yield* this.files.fsync(task, file.inode, file);
   }
 
   /** @throws Errno EBADF, EINVAL (size, or not open for writing), EFBIG, ETIMEDOUT, EBUSY, EIO */

@@ -6,7 +6,7 @@ import { store } from '../memory/word.js';
 import { putFolio } from '../mm/alloc.js';
 import { markDirty } from '../mm/dirty.js';
 import { readFolio } from '../mm/filemap.js';
-import { unlockFolio } from '../mm/folio.js';
+import { unlockFolio, waitStable } from '../mm/folio.js';
 import { replacePage } from '../mm/replace.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -22,6 +22,7 @@ export class CowStore extends PageStore {
     const { m, inode } = this;
     yield* replacePage(task, m, inode, index);
     const pfn = yield* readFolio(task, m, inode, index);
+    yield* waitStable(task, m, pfn);
     yield* this.prepareWrite(task, inode, index, pfn);
     if (lab?.point()) yield STEP;
     store(m.frames.wordSegment(pfn), m.frames.wordOffset(pfn) + word, value);

@@ -62,6 +62,22 @@ export class InlineDisk {
     this.xattrSem = m.locks('xattr_sem', this.words.subarray(0, options.files));
   }
 
+  /** What a word of `extra` is, for diagrams. */
+  nameOfExtra(word: number): string | null {
+    const { files } = this.options;
+    if (word < files) return `xattr_sem of inode ${String(word)}`;
+    if (word === files) return 'free blocks';
+    const perFile = wordsPerFile(this.m.geometry.pageBytes);
+    const inode = Math.floor((word - files - 1) / perFile);
+    if (inode >= files) return null;
+    const of = `of inode ${String(inode)}`;
+    const at = word - this.flags(inode);
+    if (at < HEADER) return at === 0 ? `inline flags ${of}` : `block ${of}`;
+    const inline = word - this.inline(inode);
+    if (inline < this.inlineWords) return `inline word ${String(inline)} ${of}`;
+    return `disk block word ${String(word - this.payload(inode))} ${of}`;
+  }
+
   /** Makes file `inode`, with `data` in it or in a block. Before the machine runs. */
   format(inode: number, data: Int32Array, isInline: boolean): void {
     this.words[this.options.files] = this.options.freeBlocks;
@@ -100,7 +116,7 @@ export class InlineDisk {
 
   /**
    * ext4_convert_inline_data(): moves an inline file to a block; on failure it is as it was, but for
-   * a while it was not.
+   * a while it was not. (ext4 writes back first what has outgrown its inode already: no hazard gets there.)
    * @throws Errno ENOSPC
    */
   *convert(task: Task, inode: number): Op<void> {

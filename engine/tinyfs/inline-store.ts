@@ -37,6 +37,10 @@ export class InlineStore extends BareFs {
         : null;
   }
 
+  nameOfExtra(word: number): string | null {
+    return this.disk.nameOfExtra(word);
+  }
+
   // Conversion: who does it, and under which locks
 
   override needsBeforeMkwrite(_inode: number): boolean {
@@ -190,12 +194,16 @@ export class InlineStore extends BareFs {
 
 /** P29: convert without mmap_lock, then let the fault be taken again. */
 class ConvertUnlocked implements MkwriteRetry {
-  /** @param mended holds the inode, and keeps the error; as posted it does neither (H4-i) */
+  readonly heedsNowait: boolean;
+
+  /** @param mended holds the inode, keeps the error and heeds NOWAIT; as posted it does none of them (H4-i) */
   constructor(
     private readonly m: Machine,
     private readonly fs: InlineStore,
     private readonly mended: boolean,
-  ) {}
+  ) {
+    this.heedsNowait = mended;
+  }
 
   *needed(task: Task, inode: number): Op<boolean> {
     const { disk } = this.fs;

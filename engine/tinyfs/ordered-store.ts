@@ -29,6 +29,11 @@ export class OrderedStore extends PageStore {
     this.buffer = m.locks('buffer', m.state.extra.subarray(at, at + 1));
   }
 
+  override nameOfExtra(word: number): string | null {
+    if (word === pageStoreWords(1, this.m.geometry.pageBytes)) return 'lock of the buffer';
+    return super.nameOfExtra(word);
+  }
+
   /** The journal commits: writes the data block, if it is dirty. */
   *commit(task: Task): Op<void> {
     const pfn = yield* findFolio(task, this.m, this.inode, 0);

@@ -32,16 +32,6 @@ export function pageStoreWords(pages: number, pageBytes: number): number {
   return pages * (HEADER + (pageBytes >>> 2));
 }
 
-/** What word `word` of them is, for diagrams. */
-export function pageStoreWordName(word: number, pageBytes: number): string {
-  const perPage = pageStoreWords(1, pageBytes);
-  const block = String(Math.floor(word / perPage));
-  const at = word % perPage;
-  return at < HEADER
-    ? `checksum of disk block ${block}`
-    : `disk block ${block} word ${String(at - HEADER)}`;
-}
-
 export class PageStore extends BareFs {
   override readonly stableWrites: boolean;
 
@@ -104,6 +94,16 @@ export class PageStore extends BareFs {
       yield* putFolio(task, this.m, pfn);
     }
     return written;
+  }
+
+  nameOfExtra(word: number): string | null {
+    const perPage = pageStoreWords(1, this.m.geometry.pageBytes);
+    if (word >= this.pages * perPage) return null;
+    const block = String(Math.floor(word / perPage));
+    const at = word % perPage;
+    return at < HEADER
+      ? `checksum of disk block ${block}`
+      : `disk block ${block} word ${String(at - HEADER)}`;
   }
 
   /** A word of the payload on the disk. */

@@ -49,6 +49,16 @@ export class ReserveStore extends PageStore {
     for (let index = 0; index < allocated; index++) extra[this.at(index, HAS_BLOCK)] = 1;
   }
 
+  override nameOfExtra(word: number): string | null {
+    const at = word - this.free - 1;
+    if (at < 0) return at === -1 ? 'free blocks' : super.nameOfExtra(word);
+    if (at >= this.pages * WORDS_PER_PAGE) return null;
+    const page = String(Math.floor(at / WORDS_PER_PAGE));
+    return at % WORDS_PER_PAGE === RESERVED
+      ? `reserved for page ${page}`
+      : `page ${page} has a block`;
+  }
+
   /** Blocks that are free and not reserved. */
   freeBlocks(): number {
     return read(this.m.state.extra, this.free);

@@ -6,7 +6,7 @@ import { FREE, PG, PIN_BIAS } from '../../engine/mm/folio.js';
 import { PTE } from '../../engine/mm/pte.js';
 import { ACCESS } from '../../engine/sched/lab-driver.js';
 import type { Event } from './record.js';
-import { lockChange, type World } from './world.js';
+import type { World } from './world.js';
 
 export type AccessEvent = Extract<Event, { kind: 'access' }>;
 export type SleepEvent = Extract<Event, { kind: 'sleep' }>;
@@ -33,9 +33,13 @@ export function effectOf(world: World, event: AccessEvent, interest: Interest): 
   const word = world.names.word(event.address);
   if (word === null) return null;
   if (word.kind === 'content') return contentEffect(world, event, word);
+  if (world.lockKind(event.address) !== null) {
+    const text = interest.locks(event.address, word) ? lockText(world, event, word) : null;
+    return text === null ? null : { kind: 'said', text, pages: [] };
+  }
   if (event.before === event.after) return lookEffect(event, word);
   const pages = pagesOf(event, word);
-  const text = changeText(world, event, word, interest);
+  const text = changeText(world, event, word);
   return text === null ? null : { kind: 'said', text, pages };
 }
 
@@ -80,12 +84,7 @@ function pagesOf(event: AccessEvent, word: Word): number[] {
   return [event.before >>> PTE.pfnShift, event.after >>> PTE.pfnShift].filter((pfn) => pfn > 0);
 }
 
-function changeText(
-  world: World,
-  event: AccessEvent,
-  word: Word,
-  interest: Interest,
-): string | null {
+function changeText(world: World, event: AccessEvent, word: Word): string | null {
   const { before, after } = event;
   switch (word.kind) {
     case 'flags':
@@ -94,14 +93,13 @@ function changeText(
       return refcountText(event, `page ${String(word.index)}`);
     case 'pte':
       return pteText(world, word, before, after);
-    case 'spinlock':
-    case 'rwsem':
-      return interest.locks(event.address, word) ? lockText(event, word) : null;
     case 'extra':
       return `${word.name} = ${String(after)}`;
     case 'inode':
     case 'number':
       return numberText(world, event, word);
+    case 'spinlock':
+    case 'rwsem':
     case 'content':
       return null;
   }
@@ -157,11 +155,11 @@ function pteText(world: World, word: Word, before: number, after: number): strin
   return (after & PTE.dirty) !== 0 ? `${pte} becomes dirty` : `cleans ${pte}`;
 }
 
-function lockText(event: AccessEvent, word: Word): string | null {
-  const taken = lockChange(word, event.before, event.after);
+function lockText(world: World, event: AccessEvent, word: Word): string | null {
+  const taken = world.lockChange(event.address, event.before, event.after);
   if (taken === null) return null;
   if (!taken) return `releases ${word.name}`;
-  if (word.kind === 'spinlock') return `takes ${word.name}`;
+  if (world.lockKind(event.address) !== 'rwsem') return `takes ${word.name}`;
   return `takes ${word.name} (${event.functions.at(-1) === 'downWrite' ? 'write' : 'read'})`;
 }
 
@@ -201,19 +199,16 @@ export function sleepText(world: World, event: SleepEvent): string {
     .filter((name) => name !== world.actorName(event.actor));
   const held = holders.length === 0 ? '' : ` (held by ${holders.join(', ')})`;
   const page = `page ${String(word?.index ?? 0)}`;
-  switch (word?.kind) {
-    case 'flags':
-      return event.functions.at(-1) === 'waitOnWriteback'
-        ? `waits for the writeback of ${page}`
-        : `waits for the lock of ${page}${held}`;
-    case 'refcount':
-      return `waits for the pins of ${page}`;
-    case 'spinlock':
-    case 'rwsem':
-      return `${event.isSpin ? 'spins on' : 'waits for'} ${word.name}${held}`;
-    default:
-      return `${event.isSpin ? 'spins on' : 'sleeps on'} ${word?.name ?? 'a word'}`;
+  const name = word?.name ?? 'a word';
+  if (word?.kind === 'flags') {
+    return event.functions.at(-1) === 'waitOnWriteback'
+      ? `waits for the writeback of ${page}`
+      : `waits for the lock of ${page}${held}`;
   }
+  if (word?.kind === 'refcount') return `waits for the pins of ${page}`;
+  const isLock = world.lockKind(event.address) !== null;
+  const verb = event.isSpin ? 'spins on' : isLock ? 'waits for' : 'sleeps on';
+  return `${verb} ${name}${isLock ? held : ''}`;
 }
 
 /** Effects as one text; contents of one page together. */

@@ -134,6 +134,9 @@ const TITLES: ReadonlyMap<string, string | null> = new Map<string, string | null
   ['deviceStore', ''],
   ['deviceLoad', ''],
   ['deviceStoreChain', ''],
+  ['directReadInto', ''],
+  ['directWriteFrom', ''],
+  ['completeRead', ''],
   ['processVmWritev', 'process_vm_writev'],
   ['rdmaWrite', ''],
   ['rdmaRead', ''],
@@ -151,10 +154,15 @@ export function titledFunction(functions: readonly string[]): TitledFunction {
   for (let i = functions.length - 1; i > 0; i--) {
     const name = functions[i];
     const title = TITLES.get(name);
-    if (title === undefined) return { name, title: name };
+    if (title === undefined) return { name, title: snakeCase(name) };
     if (title !== null) return { name, title };
   }
   return { name: functions.at(0) ?? '', title: '' };
+}
+
+/** As Linux writes it. */
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** Effects under the name of their function: `mkclean: write-protects ...`, `pins page 1 (fast GUP)`. */

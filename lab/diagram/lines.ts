@@ -132,8 +132,8 @@ class Folder implements Folded {
   /** Ends the line that is being collected. */
   flush(): void {
     const { open } = this;
-    if (open === null) return;
     this.open = null;
+    if (open === null || isOnlyLocking(open.effects)) return;
     const effects = effectsText(
       withoutCopiedReads(open.effects),
       this.world.geometry.pageBytes >>> 2,
@@ -212,6 +212,14 @@ function withoutCopiedReads(effects: readonly Effect[]): Effect[] {
     if (next === undefined) return true;
     return next.kind === 'content' ? next.verb !== 'stores' : !/ = -?\d+$/.test(next.text);
   });
+}
+
+/** The folio lock, taken and released around a look that changed nothing. */
+function isOnlyLocking(effects: readonly Effect[]): boolean {
+  return (
+    effects.length === 2 &&
+    effects.every((effect) => effect.kind === 'said' && /^(un)?locks page \d+$/.test(effect.text))
+  );
 }
 
 /** The class by which lockdep calls a lock: the first word of its name. */

@@ -13,7 +13,10 @@ import { PowerCut, type Program } from '../program.js';
 import type { Rig } from '../rig.js';
 import { formatSchedule } from '../search/schedule.js';
 
-/** One thing that happened. `functions`: who called, the actor's own function first. */
+/**
+ * One thing that happened. `functions`: the actor's own function, then those of the engine that it
+ * called, outermost first.
+ */
 export type Event =
   | {
       readonly kind: 'access';
@@ -60,6 +63,8 @@ export interface Recording {
   readonly taskIds: readonly number[];
   /** Who cut the power, or -1. */
   readonly powerCutBy: number;
+  /** What a word of State.extra is called, by the program or by its file system. */
+  readonly nameOfExtra: (word: number) => string | null;
 }
 
 /**
@@ -97,6 +102,8 @@ export function record(program: Program, profile: Profile, schedule?: string): R
         choices: rig.driver.choices(),
       }),
       taskIds: rig.actors.map((actor) => actor.task.id),
+      nameOfExtra: (word) =>
+        program.nameOfExtra?.(word) ?? rig.machine.mountedFs?.nameOfExtra?.(word) ?? null,
       powerCutBy: ending === 'thrown' && thrown instanceof PowerCut ? thrownBy : -1,
     };
   } finally {
@@ -176,17 +183,21 @@ class Recorder implements Watcher {
   }
 }
 
-/** The functions of the engine and the hazard on a stack, the actor's own first. */
+/** The actor's own function, and the functions of the engine that it called, outermost first. */
 function functionsOf(stack: string): string[] {
   const functions: string[] = [];
+  let own = '';
   for (const line of stack.split('\n').slice(1)) {
     const name = /^\s*at (?:new )?(\S+) \(/.exec(line)?.[1];
     if (name === undefined || name.endsWith('.next') || INTERNALS.test(line)) continue;
     if (name === 'LabDriver.resume') break;
-    functions.push(name.slice(name.lastIndexOf('.') + 1));
+    own = name.slice(name.lastIndexOf('.') + 1);
+    if (ENGINE.test(line)) functions.push(own);
   }
-  return functions.reverse();
+  return [own, ...functions.reverse()];
 }
+
+const ENGINE = /\/engine\//;
 
 /** Frames of the recording and of the accessors themselves. */
 const INTERNALS = /functionsOf|Recorder\.|LabDriver\.(?!resume)|memory.(word|long)\.[jt]s/;

@@ -16,9 +16,10 @@ const MEANINGS: readonly (readonly [word: RegExp, meaning: string])[] = [
 
 /** What one has to know to read the diagram, as one paragraph. */
 export function legend(diagram: Diagram): string {
-  const states = stateTexts(diagram).flat().join(' ');
+  const shown = linesShown(diagram);
+  const states = stateTexts(diagram).slice(0, shown.length).flat().join(' ');
   const words = MEANINGS.filter(([word]) => word.test(states)).map(([, meaning]) => meaning);
-  const preempted = diagram.lines.some((line) => line.preempted);
+  const preempted = shown.some((line) => line.preempted);
   return [
     pageLegend(diagram),
     ...(words.length === 0
@@ -106,9 +107,9 @@ export function pageText({ free, flags, pins, mapped, file }: PageState): string
     has('locked') ? 'lock' : '',
     pins === 0 ? '' : pins === 1 ? 'pin' : `pin x${String(pins)}`,
     mapped === 'no' ? '' : mapped,
-    inFile || has('anon') ? '' : 'gone',
+    inFile || has('anon') || !has('uptodate') ? '' : 'gone',
   ].filter((word) => word !== '');
-  return words.length === 0 ? 'clean' : words.join(' ');
+  return words.length === 0 ? (inFile ? 'clean' : 'no file') : words.join(' ');
 }
 
 function lockText({ lock, holders }: LockState): string {

@@ -47,9 +47,12 @@ const ENDINGS: Readonly<Record<Diagram['ending'], string>> = {
 /** What broke, or that nothing did, in sentences. */
 export function brokenTexts(diagram: Diagram): string[] {
   if (diagram.broken.length === 0) return ['Nothing broke in this run.'];
+  const told = new Set<string>();
   return diagram.broken.flatMap((broken) => [
     brokenText(broken),
-    ...broken.why.map(({ text }) => `- ${text}.`),
+    ...broken.why
+      .map(({ text }) => `- ${text}.`)
+      .filter((text) => !told.has(text) && told.add(text).size > 0),
   ]);
 }
 

@@ -23,7 +23,9 @@ export interface Evidence {
 
 /** The facts behind one finding, in the order of the run. */
 export function reasonsFor(evidence: Evidence, finding: Finding): Reason[] {
-  return (EXPLAIN[finding.kind] ?? noReason)(evidence, finding);
+  const end = evidence.lines.find((line) => line.finding === finding)?.number;
+  const told = evidence.told.filter(({ line }) => end === undefined || line < end);
+  return (EXPLAIN[finding.kind] ?? noReason)({ ...evidence, told }, finding);
 }
 
 type Explain = (evidence: Evidence, finding: Finding) => Reason[];
@@ -53,10 +55,9 @@ function contents(told: readonly Told[]): ToldContent[] {
 }
 
 /** The checksum, the store after it, and the read for the disk after that. */
-function torn(evidence: Evidence, finding: Finding): Reason[] {
-  const { world, lines } = evidence;
-  const end = lines.find((line) => line.finding === finding)?.number ?? lines.length + 1;
-  const all = contents(evidence.told).filter(({ line }) => line < end);
+function torn(evidence: Evidence): Reason[] {
+  const { world } = evidence;
+  const all = contents(evidence.told);
   const sample = all.findLast(({ effect }) => effect.verb === 'samples');
   if (sample === undefined) return strayStores(evidence);
   const { pfn } = sample.effect;
@@ -83,7 +84,7 @@ function torn(evidence: Evidence, finding: Finding): Reason[] {
         `${name} samples the checksum at line ${String(sample.line)}; ` +
         `${storesText(world, stores)}, under writeback; ` +
         `${name} reads the page for the disk at ${linesText(reads.map(({ line }) => line))}`,
-      lines: [sample, ...stores, ...reads].map(({ line }) => line),
+      lines: [...new Set([sample, ...stores, ...reads].map(({ line }) => line))],
     },
     ...pastPageTables(evidence, stores[0]),
   ];
@@ -102,7 +103,11 @@ function pastPageTables({ told, world }: Evidence, store: ToldContent): Reason[]
     );
   const pin = says('pins ') ?? says('gets ');
   const protect = says('write-protects ');
-  if (pin === undefined) return [];
+  const who = world.actorName(store.event.actor);
+  if (pin === undefined) {
+    if (store.page === null || store.page.pins === 0) return [];
+    return [{ text: `${who} stores through a pin that is older than this run`, lines: [] }];
+  }
   const reference =
     pin.effect.kind === 'said' && pin.effect.text.startsWith('pins') ? 'pin' : 'get';
   const mkclean =
@@ -111,7 +116,7 @@ function pastPageTables({ told, world }: Evidence, store: ToldContent): Reason[]
       : `; mkclean at line ${String(protect.line)} write-protects mappings, which holds back CPUs only`;
   return [
     {
-      text: `${world.actorName(store.event.actor)} stores through the ${reference} of line ${String(pin.line)}${mkclean}`,
+      text: `${who} stores through the ${reference} of line ${String(pin.line)}${mkclean}`,
       lines: [pin.line, ...(protect === undefined ? [] : [protect.line])],
     },
   ];
@@ -124,7 +129,8 @@ function strayStores(evidence: Evidence): Reason[] {
   for (const store of contents(told)) {
     if (store.effect.verb !== 'stores' || store.page === null) continue;
     const { page } = store;
-    const isTracked = page.flags.includes('dirty') || page.flags.includes('writeback');
+    // Who holds the folio lock fills it, or marks it dirty afterwards.
+    const isTracked = ['dirty', 'writeback', 'locked'].some((flag) => page.flags.includes(flag));
     const state = page.free
       ? 'after it was freed'
       : page.file === null

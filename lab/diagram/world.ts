@@ -1,7 +1,7 @@
 // The machine's state as it was after each event of a recording: pages, and who holds which lock.
 
 import type { Geometry, State } from '../../engine/memory/layout.js';
-import { flagNames, splitRefcount, type Word, WordNames } from '../../engine/memory/word-names.js';
+import { flagNames, splitRefcount, WordNames } from '../../engine/memory/word-names.js';
 import { PG } from '../../engine/mm/folio.js';
 import { PTE } from '../../engine/mm/pte.js';
 import { LOCK_BITS } from '../../engine/sched/lock.js';
@@ -31,19 +31,22 @@ export interface LockState {
   readonly holders: readonly string[];
 }
 
+export type LockKind = 'spinlock' | 'mutex' | 'rwsem';
+
 export class World {
   readonly names: WordNames;
   private readonly words: Int32Array;
   private readonly holders = new Map<number, Set<number>>();
+  private readonly lockKinds: ReadonlyMap<number, LockKind>;
 
   constructor(
     private readonly program: Program,
     private readonly recording: Recording,
   ) {
     this.words = new Int32Array(recording.initial);
-    const { nameOfExtra } = program;
+    this.lockKinds = lockKindsOf(recording);
     this.names = new WordNames(program.geometry, {
-      ...(nameOfExtra === undefined ? {} : { nameOfExtra }),
+      nameOfExtra: recording.nameOfExtra,
       nameOfTask: (id) => this.actorName(recording.taskIds.indexOf(id)),
     });
   }
@@ -60,7 +63,7 @@ export class World {
   apply(event: Event): void {
     if (event.kind !== 'access' || event.before === event.after) return;
     this.words[event.address] = event.after;
-    const taken = lockChange(this.names.word(event.address), event.before, event.after);
+    const taken = this.lockChange(event.address, event.before, event.after);
     if (taken === null) return;
     const holders = this.holders.get(event.address) ?? new Set();
     this.holders.set(event.address, holders);
@@ -107,15 +110,24 @@ export class World {
     return mapped;
   }
 
-  /** The lock in a word, by name: of a page it is the folio lock. */
-  lockName(address: number): string {
-    const word = this.names.word(address);
-    if (word?.kind === 'flags') return `the lock of page ${String(word.index)}`;
-    return word?.name ?? 'a lock';
+  lock(address: number): LockState {
+    return { lock: this.names.name(address), holders: this.holdersOf(address) };
   }
 
-  lock(address: number): LockState {
-    return { lock: this.lockName(address), holders: this.holdersOf(address) };
+  /** What kind of lock a word is, if the run took or released it; the folio lock is none of these. */
+  lockKind(address: number): LockKind | null {
+    return this.lockKinds.get(address) ?? null;
+  }
+
+  /** Was a lock taken (true) or released (false) by this change of its word? */
+  lockChange(address: number, before: number, after: number): boolean | null {
+    if (this.names.word(address)?.kind === 'flags') {
+      return ((before ^ after) & PG.locked) === 0 ? null : (after & PG.locked) !== 0;
+    }
+    const kind = this.lockKind(address);
+    if (kind === null) return null;
+    const held = holds(kind, after) - holds(kind, before);
+    return held === 0 ? null : held > 0;
   }
 
   /** Words on which somebody slept or spun in this run, and which are locks. */
@@ -123,38 +135,41 @@ export class World {
     const found = new Set<number>();
     for (const event of this.recording.events) {
       if (event.kind !== 'sleep') continue;
-      const kind = this.names.word(event.address)?.kind;
-      if (kind === 'spinlock' || kind === 'rwsem') found.add(event.address);
+      if (this.lockKind(event.address) !== null) found.add(event.address);
     }
     return found;
   }
 }
 
-/** Was a lock taken (true) or released (false) by this change of its word? */
-export function lockChange(word: Word | null, before: number, after: number): boolean | null {
-  if (word === null) return null;
-  switch (word.kind) {
-    case 'spinlock':
-      return after !== 0;
-    case 'rwsem': {
-      const held = rwsemHolds(after) - rwsemHolds(before);
-      return held === 0 ? null : held > 0;
-    }
-    case 'flags': {
-      const changed = (before ^ after) & PG.locked;
-      return changed === 0 ? null : (after & PG.locked) !== 0;
-    }
-    case 'refcount':
-    case 'pte':
-    case 'inode':
-    case 'content':
-    case 'extra':
-    case 'number':
-      return null;
+/** Functions of the locks, and what kind the word is that they touch. */
+const LOCK_FUNCTIONS: ReadonlyMap<string, LockKind> = new Map([
+  ['takeSpinLock', 'spinlock'],
+  ['waitSpinLock', 'spinlock'],
+  ['spinUnlock', 'spinlock'],
+  ['mutexLock', 'mutex'],
+  ['tryMutexLock', 'mutex'],
+  ['mutexUnlock', 'mutex'],
+  ['takeRead', 'rwsem'],
+  ['waitRead', 'rwsem'],
+  ['upRead', 'rwsem'],
+  ['downWrite', 'rwsem'],
+  ['upWrite', 'rwsem'],
+]);
+
+/** Locks may also lie in the words of file systems: who touches a word tells. */
+function lockKindsOf({ events }: Recording): Map<number, LockKind> {
+  const kinds = new Map<number, LockKind>();
+  for (const event of events) {
+    if (event.kind !== 'access') continue;
+    const kind = LOCK_FUNCTIONS.get(event.functions.at(-1) ?? '');
+    if (kind !== undefined) kinds.set(event.address, kind);
   }
+  return kinds;
 }
 
-/** Holders of an rwsem: its readers and its writer. */
-function rwsemHolds(value: number): number {
-  return (value & LOCK_BITS.readers) + ((value & LOCK_BITS.writer) === 0 ? 0 : 1);
+/** How many hold a lock of that value. */
+function holds(kind: LockKind, value: number): number {
+  const { readers, writer, sleepers } = LOCK_BITS;
+  if (kind === 'rwsem') return (value & readers) + ((value & writer) === 0 ? 0 : 1);
+  return (value & ~sleepers) === 0 ? 0 : 1;
 }

@@ -1,7 +1,8 @@
 // Breaking texts into lines of a width.
 
 /** Pieces that are not torn apart: `page 1`, `= 993`. */
-const TOGETHER = /\b(page|word|block|inode|pte|mm|vma|line|of) (?=\d)|= (?=\S)| (?=\.\.\.$)/g;
+const TOGETHER =
+  /\b(page|word|block|inode|pte|mm|vma|line|of) (?=\d)|= (?=\S)| (?=\.\.\.$)| (?=it\b)/g;
 const GLUE = '\u00a0';
 
 /** The words of a text in lines of at most `width` characters; a word that is longer is cut. */

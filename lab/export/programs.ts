@@ -21,6 +21,7 @@ export const UNMAPPED: Readonly<Record<string, string>> = {
   'H2-g': 'what happens under inode->i_lock is no system call',
   'H2-h': 'what iput does with a busy inode is no system call',
   'H2-k': 'the look at the reference count between unmap and fast GUP is no system call',
+  'H3-c-readv': 'P11 was never in a kernel',
   'H3-d': 'it is about the order of two steps inside writeback',
   'leaked-dirty-accounting': 'the account of dirty pages is read, not called',
   'false-pin': 'it takes 1,024 plain references to one page',

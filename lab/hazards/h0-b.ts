@@ -30,11 +30,12 @@ export const H0B: Hazard = {
   source: 'kernel.md H0-b; syzbot and Ts’o 2022',
   story:
     'A debugger writes into the memory of another process, into a mapped page of a file: it pins ' +
-    'the page, copies, marks it dirty, unpins it. It stores through the kernel’s own mapping, so ' +
-    'that no fault tells the file system. If the page was cleaned since the pin, and lost its ' +
-    'buffers to reclaim, it is now dirty and unknown to its file system. If a direct write to ' +
-    'another block of the page threw it out of the page cache, the copy went into a page that ' +
-    'belongs to no file any more. syzbot found it with a program that mixes all of these.',
+    'the page, copies, marks it dirty, unpins it. The fault of the pin tells the file system, but ' +
+    'the copy goes through the kernel’s own mapping and takes none. If the page was cleaned since ' +
+    'the pin, and lost its buffers to reclaim, it is now dirty and unknown to its file system. If ' +
+    'a direct write to another block of the page threw it out of the page cache, the copy went ' +
+    'into a page that belongs to no file any more. syzbot found it with a program that mixes all ' +
+    'of these; which of the ways it took was never settled.',
   mayGoWrong: ['bug', 'warn', 'lost-write'],
   notApplicable: (profile) =>
     profile.hasProcessVm ? null : 'there is no process_vm_writev before Linux 3.2',

@@ -29,8 +29,9 @@ export const H0C: Hazard = {
     'write fault of the registration told the file system that the page will be written. That held ' +
     'until the flusher wrote the page for the first time: from then on it is clean, and a peer that ' +
     'writes to it takes no fault. The program is told that the data have arrived, calls fsync, and ' +
-    'fsync finds nothing to write and says that all is well. Then the power fails.',
-  mayGoWrong: ['lost-write'],
+    'fsync finds nothing to write and says that all is well. Then the power fails. (A rule that lets ' +
+    'fsync wait for the pin has another end: the registration stays, and so does fsync.)',
+  mayGoWrong: ['lost-write', 'hang'],
   program: (_profile, pageBytes) => h0c(pageBytes),
 };
 

@@ -18,7 +18,14 @@ import {
   VPN,
   writeFile,
 } from './pinned-page.js';
-import { attachRegion, isRegistered, peerWrites, REGION_WORDS, registerRegion } from './region.js';
+import {
+  attachRegion,
+  deregisterRegion,
+  isRegistered,
+  peerWrites,
+  REGION_WORDS,
+  registerRegion,
+} from './region.js';
 
 /** A registered page under writeback; where that is refused, the buffer of a read that was submitted long ago. */
 export const H1B: Hazard = {
@@ -66,6 +73,7 @@ function* submitRead(task: Task, m: Machine): Op<void> {
 function* device(task: Task, m: Machine, region: number): Op<void> {
   if (isRegistered(m, region)) {
     yield* peerWrites(task, m, region, BY_DEVICE);
+    yield* deregisterRegion(task, m, region);
     return;
   }
   // With a bounce buffer (7.0) it is the CPU that stores here, as the read completes: through the

@@ -10,7 +10,7 @@ import { createMm, mmap, pinBalance, VM } from '../../engine/mm/vma.js';
 import { type Op, sleepOn, type Task } from '../../engine/sched/op.js';
 import { lab, STEP } from '../../engine/sched/step.js';
 import { wake } from '../../engine/sched/wait.js';
-import { PageStore, pageStoreWordName, pageStoreWords } from '../../engine/tinyfs/page-store.js';
+import { PageStore, pageStoreWords } from '../../engine/tinyfs/page-store.js';
 import { type Hazard, LAB_PAGE_BYTES } from '../hazard.js';
 import type { Program } from '../program.js';
 
@@ -76,7 +76,7 @@ export function h1c(pageBytes = LAB_PAGE_BYTES): Program {
     verify: pinsBalance,
     nameOfExtra: (word) => {
       if (word === submitted) return 'request';
-      return word === done ? 'completion' : pageStoreWordName(word, pageBytes);
+      return word === done ? 'completion' : null;
     },
   };
 }

@@ -7,6 +7,7 @@ import { pageStoreWords } from '../../engine/tinyfs/page-store.js';
 import { type Hazard, LAB_PAGE_BYTES } from '../hazard.js';
 import type { Program } from '../program.js';
 import {
+  attachDevice,
   cachedPage,
   deviceWrite,
   FILE,
@@ -42,6 +43,7 @@ export function h1d(pageBytes = LAB_PAGE_BYTES): Program {
     geometry: geometryOf(pageBytes, 3, pageStoreWords(1, pageBytes)),
     attach: (m) => {
       m.fs = new CowStore(m, FILE, 1);
+      attachDevice(m);
     },
     setUp: function* (task, m) {
       yield* mapFile(task, m);

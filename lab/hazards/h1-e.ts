@@ -4,6 +4,7 @@ import { ReserveStore, reserveStoreWords } from '../../engine/tinyfs/reserve-sto
 import { type Hazard, LAB_PAGE_BYTES } from '../hazard.js';
 import type { Program } from '../program.js';
 import {
+  attachDevice,
   cleanIsWritten,
   deviceWrite,
   FILE,
@@ -38,6 +39,7 @@ export function h1e(pageBytes = LAB_PAGE_BYTES): Program {
     geometry: geometryOf(pageBytes, 3, reserveStoreWords(2, pageBytes)),
     attach: (m) => {
       m.fs = new ReserveStore(m, FILE, 2, true);
+      attachDevice(m);
     },
     setUp: function* (task, m) {
       yield* mapFile(task, m, 2);

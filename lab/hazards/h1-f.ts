@@ -15,6 +15,7 @@ import {
   stageGeometry,
   stageWords,
   writeFile,
+  writtenOnce,
 } from './pinned-page.js';
 import {
   attachRegion,
@@ -58,7 +59,7 @@ export function h1f(pageBytes = LAB_PAGE_BYTES): Program {
       yield* mapAndStore(task, m);
       // Before 5.7 nobody could say for how long a page is meant to be held.
       yield* registerRegion(task, m, region, m.profile.dmaReference === 'pin');
-      yield* writeFile(task, m, 'none');
+      yield* writtenOnce(task, m);
     },
     actors: [
       { name: 'driver', run: (task, m) => driver(task, m, region, captured) },

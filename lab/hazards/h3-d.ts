@@ -5,7 +5,7 @@ import { type Hazard, LAB_PAGE_BYTES } from '../hazard.js';
 import type { Program } from '../program.js';
 import { cleanIsWritten, FILE, fsOf, geometryOf, mapFile, storeWord } from './mapped-file.js';
 
-/** A CPU stores to a mapped page; the journal writes the page's block by itself; the flusher cleans the page. */
+/** A process makes the journal commit, and stores to a mapped page; the flusher cleans that page. */
 export const H3D: Hazard = {
   id: 'H3-d',
   title: 'a store through a mapping is forgotten, since only its page fault was noted (2.6.19)',
@@ -38,13 +38,8 @@ export function h3d(pageBytes = LAB_PAGE_BYTES): Program {
       {
         name: 'cpu',
         run: function* (task, m) {
+          yield* fsOf(m, OrderedStore).commit(task); // fsync(2) of another file
           yield* storeWord(task, m, 0, 2);
-        },
-      },
-      {
-        name: 'journal',
-        run: function* (task, m) {
-          yield* fsOf(m, OrderedStore).commit(task);
         },
       },
       {

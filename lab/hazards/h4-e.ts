@@ -30,7 +30,8 @@ export const H4E: Hazard = {
   title:
     'whether a file is inline is not stable in writeback, and the lock that would make it so is not safe under reclaim',
   source:
-    'kernel.md H4-e; Kara, June 2023; the window in mainline: ext4_da_convert_inline_data_to_extent',
+    'kernel.md H4-e; Kara, June 2023; the window in mainline: ext4_da_convert_inline_data_to_extent, ' +
+    'and perhaps syzbot d1da16f03614058fdc48',
   story:
     'Writeback has to know whether a file lies in its inode, but it does not hold the lock under which ' +
     'write(2) makes files grow. Here a file grows out of its inode while it is written back. Linux ' +

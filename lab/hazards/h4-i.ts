@@ -1,6 +1,7 @@
 // H4-i: a fault that has dropped mmap_lock uses an inode that nobody keeps, and forgets its error.
 
 import type { Machine } from '../../engine/machine.js';
+import { FOLL, pinUserPages, unpinUserPages } from '../../engine/mm/gup.js';
 import { munmap } from '../../engine/mm/vma.js';
 import { Errno } from '../../engine/sched/errors.js';
 import type { Op, Task } from '../../engine/sched/op.js';
@@ -32,7 +33,9 @@ export const H4I: Hazard = {
     'long ago. Another thread unmaps it at that moment, the inode is freed, and the fault locks freed ' +
     'memory. Besides, the patch does not look whether the conversion worked. Here the disk is full: ' +
     'the conversion fails, the fault is taken again, finds the file still inline, may not drop the ' +
-    'lock a second time, and kills the program without ever having told that there was no space.',
+    'lock a second time, and kills the program without ever having told that there was no space. Last, ' +
+    'a caller that must not wait (KVM asks so for the pages of a guest) takes “try again” to mean that ' +
+    'nothing has been dropped: it releases a lock that it does not hold any more.',
   mayGoWrong: ['bug', 'spurious-error'],
   notApplicable: (profile) => {
     const rule = profile.inlineConversion;
@@ -65,9 +68,22 @@ export function h4i(pageBytes = LAB_PAGE_BYTES): Program {
           yield* fsOf(m).putInode(task, inode);
         },
       },
+      { name: 'kvm', run: getWithoutWaiting },
     ],
     verify: (m) => lostWords(m, 'H4-i'),
   };
+}
+
+/** get_user_pages() with FOLL_NOWAIT, under mmap_lock: whatever it is told, somebody else tries later. */
+function* getWithoutWaiting(task: Task, m: Machine): Op<void> {
+  const pfns = new Int32Array(1);
+  try {
+    yield* pinUserPages(task, m, MM, FILE_VPN, 1, FOLL.write | FOLL.nowait, pfns);
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    return;
+  }
+  yield* unpinUserPages(task, m, pfns, 1, 1, false);
 }
 
 /** The disk is full, or the mapping gone: one of both has to be the reason that the store is given. */

@@ -3,6 +3,7 @@
 
 import { deviceStore } from '../../engine/dma/device.js';
 import { dropPages, holdPages } from '../../engine/dma/hold.js';
+import { ODP_WORDS, OdpPage } from '../../engine/dma/odp.js';
 import type { Finding } from '../../engine/finding.js';
 import type { Machine } from '../../engine/machine.js';
 import type { Geometry } from '../../engine/memory/layout.js';
@@ -22,8 +23,11 @@ import { PageStore } from '../../engine/tinyfs/page-store.js';
 export const FILE = 0;
 export const MM = 0;
 
-/** A machine for one file and one process, with `frames` page frames for their pages. */
-export function geometryOf(pageBytes: number, frames: number, extraWords: number): Geometry {
+/**
+ * A machine for one file and one process, with `frames` page frames for their pages.
+ * @param fsWords words of `extra` that the file system takes; a device's own follow
+ */
+export function geometryOf(pageBytes: number, frames: number, fsWords: number): Geometry {
   return {
     pageBytes,
     pages: frames + 1,
@@ -34,7 +38,7 @@ export function geometryOf(pageBytes: number, frames: number, extraWords: number
     inodes: 1,
     nodes: 2,
     framesInState: pageBytes < 4096,
-    extraWords,
+    extraWords: fsWords + ODP_WORDS,
   };
 }
 
@@ -52,16 +56,30 @@ export function* storeWord(task: Task, m: Machine, word: number, value: number):
   yield* storeUser(task, m, MM, 0, word * 4, bytesOf(value));
 }
 
+/** Tells the MMU of the device, if it is one that pins nothing (P9). When the program is attached. */
+export function attachDevice(m: Machine): void {
+  if (m.profile.dmaReference === 'odp') m.notifier = odpPage(m);
+}
+
 /**
  * The recipe of a driver, and of direct I/O that reads into the mapping: get the page for writing,
- * let the device store `value` to a word of it, mark it dirty, and let it go.
+ * let the device store `value` to a word of it, mark it dirty, and let it go. A device that follows
+ * the page tables just stores.
  */
 export function* deviceWrite(task: Task, m: Machine, word: number, value: number): Op<void> {
+  if (m.profile.dmaReference === 'odp') {
+    yield* odpPage(m).store(task, word * 4, bytesOf(value));
+    return;
+  }
   const pfns = new Int32Array(1);
   const reference = m.profile.directIoReference;
   yield* holdPages(task, m, MM, 0, 1, FOLL.write, reference, pfns);
   yield* deviceStore(m, pfns, 1, word * 4, bytesOf(value));
   yield* dropPages(task, m, pfns, 1, reference, true, FOLL.write);
+}
+
+function odpPage(m: Machine): OdpPage {
+  return new OdpPage(m, MM, 0, m.state.extra, m.geometry.extraWords - ODP_WORDS);
 }
 
 function bytesOf(value: number): Uint8Array {

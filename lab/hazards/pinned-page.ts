@@ -21,7 +21,7 @@ export const VPN = 0;
 export const PFN = 1;
 
 /** What the CPU stored before the hazard begins, and what the device stores: in every word. */
-export const BEFORE = 1;
+const BEFORE = 1;
 export const BY_DEVICE = 2;
 
 /** Words of `extra` that the file takes; a hazard's own follow. */
@@ -91,6 +91,14 @@ export function* writeFile(task: Task, m: Machine, mode: 'none' | 'all'): Op<voi
 }
 
 /**
+ * Long before the hazard begins the flusher has written the pinned page; unless the rules make it wait
+ * for the pin: then the page is dirty still.
+ */
+export function* writtenOnce(task: Task, m: Machine): Op<void> {
+  if (m.profile.pinnedSyncNone !== 'wait') yield* writeFile(task, m, 'none');
+}
+
+/**
  * Is a word of the file lost? What counts is the page while a writeback is still to come for it,
  * and else the disk. A dirty page without buffers is left to the writeback that trips over it; and a
  * private copy, if the process maps one, is what fsync will write.
@@ -115,25 +123,25 @@ function frameWord(m: Machine, pfn: number, word: number): number {
   return m.frames.wordSegment(pfn)[m.frames.wordOffset(pfn) + word];
 }
 
-/** Which word of `extra` is a word of the file's block on the disk. */
-export function diskAddress(word: number): number {
-  return 1 + word;
-}
-
+/** A word of the file's block on the disk: after its checksum in `extra`. */
 function diskWord(m: Machine, word: number): number {
-  return m.state.extra[diskAddress(word)];
+  return m.state.extra[1 + word];
 }
 
 /**
- * With the power gone now: does the disk have what was promised to be on it?
+ * With the power gone now: does the disk have what was promised to be on it, in every word?
  * @param promise the word of `extra` that has the promised value; 0 if there was no promise
  */
 export function brokenPromise(m: Machine, hazard: string, who: string, promise: number): Finding[] {
   const promised = m.state.extra[promise];
-  const found = diskWord(m, 0);
-  if (promised === 0 || found === promised) return [];
-  const message = `${who} answered that ${String(promised)} is on the disk, which has ${String(found)} when the power goes`;
-  return lostWrite(hazard, who, message);
+  const words = m.geometry.pageBytes >>> 2;
+  for (let word = 0; promised !== 0 && word < words; word++) {
+    const found = diskWord(m, word);
+    if (found === promised) continue;
+    const message = `${who} answered that ${String(promised)} is on the disk, which has ${String(found)} when the power goes`;
+    return lostWrite(hazard, who, message);
+  }
+  return [];
 }
 
 /** A finding of a lost write, or none. */

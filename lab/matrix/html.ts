@@ -1,12 +1,13 @@
 // The matrix as one standalone page: a table whose unsafe cells lead to the run that breaks them.
 
-import type { Hazard } from '../hazard.js';
+import type { Profile } from '../../engine/profile/profile.js';
+import { diagramOf } from '../diagram/diagram.js';
+import { escapeXml } from '../diagram/escape.js';
+import { formatText } from '../diagram/text.js';
+import { type Hazard, LAB_PAGE_BYTES } from '../hazard.js';
 import type { Cell } from './cell.js';
 import { cellAt, type Matrix } from './stored.js';
 import { LEGEND, symbolOf, verdictInWords } from './symbols.js';
-
-/** What is shown of the run that breaks a cell, as HTML. */
-export type ShowRun = (cell: Cell) => string;
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8886; --bad: #c0392b; --good: #2e8b57; }
@@ -27,14 +28,11 @@ section:target { outline: 2px solid var(--bad); outline-offset: .5rem; }
 pre, code { font: 13px/1.4 ui-monospace, monospace; overflow-x: auto; }
 `;
 
-/**
- * @param hazards those of the matrix, for their stories
- * @param showRun draws the run of an unsafe cell; without it, the schedule is given
- */
+/** @param hazards and `profiles`: those of the matrix, to draw the runs of unsafe cells */
 export function formatMatrixHtml(
   matrix: Matrix,
   hazards: readonly Hazard[],
-  showRun: ShowRun = scheduleOf,
+  profiles: readonly Profile[],
 ): string {
   return `<!doctype html>
 <html lang="en">
@@ -50,8 +48,8 @@ export function formatMatrixHtml(
 ${matrix.budget.toLocaleString('en-US')} runs. A letter says what goes wrong, and leads to a run that shows it.</p>
 ${legend()}
 ${table(matrix, hazards)}
-${hazards.map((hazard) => storyOf(matrix, hazard, showRun)).join('\n')}
-<p>Digest of engine, hazards and profiles: <code>${escaped(matrix.digest)}</code></p>
+${hazards.map((hazard) => storyOf(matrix, hazard, profiles)).join('\n')}
+<p>Digest of engine, hazards and profiles: <code>${escapeXml(matrix.digest)}</code></p>
 </body>
 </html>
 `;
@@ -59,16 +57,18 @@ ${hazards.map((hazard) => storyOf(matrix, hazard, showRun)).join('\n')}
 
 function legend(): string {
   const rows = LEGEND.map(
-    ([symbol, meaning]) => `<tr><td>${symbol}</td><td>${escaped(meaning)}</td></tr>`,
+    ([symbol, meaning]) => `<tr><td>${symbol}</td><td>${escapeXml(meaning)}</td></tr>`,
   );
   return `<table class="legend">${rows.join('')}</table>`;
 }
 
 function table(matrix: Matrix, hazards: readonly Hazard[]): string {
-  const head = matrix.profiles.map((name) => `<th scope="col"><span>${escaped(name)}</span></th>`);
+  const head = matrix.profiles.map(
+    (name) => `<th scope="col"><span>${escapeXml(name)}</span></th>`,
+  );
   const rows = hazards.map(({ id, title }) => {
     const cells = matrix.profiles.map((profile) => td(cellAt(matrix, id, profile)));
-    const link = `<a href="#${escaped(id)}" title="${escaped(title)}">${escaped(id)}</a>`;
+    const link = `<a href="#${escapeXml(id)}" title="${escapeXml(title)}">${escapeXml(id)}</a>`;
     return `<tr><th scope="row">${link}</th>${cells.join('')}</tr>`;
   });
   return `<table>
@@ -81,7 +81,7 @@ ${rows.join('\n')}
 
 function td(cell: Cell | undefined): string {
   if (cell === undefined) return '<td></td>';
-  const words = escaped(`${cell.hazard} under ${cell.profile}: ${verdictInWords(cell)}`);
+  const words = escapeXml(`${cell.hazard} under ${cell.profile}: ${verdictInWords(cell)}`);
   const symbol = symbolOf(cell);
   if (cell.verdict !== 'unsafe')
     return `<td class="${cell.verdict}" title="${words}">${symbol}</td>`;
@@ -90,42 +90,36 @@ function td(cell: Cell | undefined): string {
 }
 
 /** The story of a hazard, and a run for each set of rules that lets it go wrong in its own way. */
-function storyOf(matrix: Matrix, hazard: Hazard, showRun: ShowRun): string {
+function storyOf(matrix: Matrix, hazard: Hazard, profiles: readonly Profile[]): string {
   const runs = matrix.cells.filter(
     (cell) => cell.hazard === hazard.id && cell.verdict === 'unsafe' && cell.sameAs === null,
   );
-  return `<h2 id="${escaped(hazard.id)}">${escaped(hazard.id)}: ${escaped(hazard.title)}</h2>
-<p>${escaped(hazard.story)}</p>
-<p>Source: ${escaped(hazard.source)}.</p>
-${runs.map((cell) => runOf(matrix, cell, showRun)).join('\n')}`;
+  return `<h2 id="${escapeXml(hazard.id)}">${escapeXml(hazard.id)}: ${escapeXml(hazard.title)}</h2>
+<p>${escapeXml(hazard.story)}</p>
+<p>Source: ${escapeXml(hazard.source)}.</p>
+${runs.map((cell) => runOf(matrix, cell, hazard, profiles)).join('\n')}`;
 }
 
-function runOf(matrix: Matrix, cell: Cell, showRun: ShowRun): string {
+function runOf(matrix: Matrix, cell: Cell, hazard: Hazard, profiles: readonly Profile[]): string {
   const same = matrix.cells
-    .filter(({ hazard, sameAs }) => hazard === cell.hazard && sameAs === cell.profile)
+    .filter((other) => other.hazard === cell.hazard && other.sameAs === cell.profile)
     .map(({ profile }) => profile);
-  const also = same.length === 0 ? '' : `<p>The same under ${escaped(same.join(', '))}.</p>`;
+  const also = same.length === 0 ? '' : `<p>The same under ${escapeXml(same.join(', '))}.</p>`;
   return `<section id="${anchorOf(cell.hazard, cell.profile)}">
-<h3>${escaped(cell.hazard)} under ${escaped(cell.profile)}</h3>
-<p>${escaped(verdictInWords(cell))}; ${String(cell.preemptions)} preemptions.</p>
+<h3>${escapeXml(cell.hazard)} under ${escapeXml(cell.profile)}</h3>
+<p>${escapeXml(verdictInWords(cell))}</p>
 ${also}
-${showRun(cell)}
+<pre>${escapeXml(drawn(cell, hazard, profiles))}</pre>
 </section>`;
 }
 
-function scheduleOf({ hazard, profile, schedule }: Cell): string {
-  const command = `pinfold lab run ${hazard} --profile ${profile} --schedule ${schedule ?? ''}`;
-  return `<pre>${escaped(command)}</pre>`;
+/** The race diagram of the run that breaks a cell. */
+function drawn(cell: Cell, hazard: Hazard, profiles: readonly Profile[]): string {
+  const profile = profiles.find(({ name }) => name === cell.profile);
+  if (profile === undefined || cell.schedule === null) return '';
+  return formatText(diagramOf(hazard, profile, LAB_PAGE_BYTES, cell.schedule));
 }
 
 function anchorOf(hazard: string, profile: string): string {
-  return escaped(`${hazard}/${profile}`);
-}
-
-function escaped(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
+  return escapeXml(`${hazard}/${profile}`);
 }

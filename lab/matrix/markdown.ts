@@ -46,6 +46,7 @@ export function formatMatrixMarkdown(matrix: Matrix, hazards: readonly Hazard[])
 function intro(matrix: Matrix): string {
   const used = matrix.cells.map(symbolOf);
   const legend = LEGEND.filter(([symbol]) => used.some((symbols) => symbols.includes(symbol)));
+  const budget = matrix.budget.toLocaleString('en-US');
   return `# The matrix
 
 <!-- Written by \`npm run matrix\`, together with matrix.json. Edits are lost. -->
@@ -53,7 +54,7 @@ function intro(matrix: Matrix): string {
 Each hazard of the mailing lists, under the rules of each kernel and of each proposal. A cell is a search of
 the schedules of a few actors (CPUs, the flusher, a device) on a tiny machine that runs the engine's own code:
 first those without preemptions, then those with up to 1, 2 and 3, then all, until there are no more or
-${matrix.budget.toLocaleString('en-US')} were run. What goes wrong under the rules is decided by the order of steps that kernels follow, not by
+${budget} were run. What goes wrong under the rules is decided by the order of steps that kernels follow, not by
 what was said of them. All cells are in [matrix.json](matrix.json); the digest of the code that filled them is
 \`${matrix.digest}\`.
 
@@ -131,9 +132,16 @@ function scheduleTable(
   return table(['hazard', 'kernel', 'failures', 'preemptions', 'schedule'], rows);
 }
 
+/** Columns of equal width, so that the page can be read as it is, too. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [head, head.map(() => '---'), ...rows];
-  return lines.map((line) => `| ${line.join(' | ')} |`).join('\n');
+  const widths = head.map((_, i) =>
+    Math.max(3, ...[head, ...rows].map((line) => (line.at(i) ?? '').length)),
+  );
+  const rule = widths.map((width) => '-'.repeat(width));
+  const lines = [head, rule, ...rows].map((line) =>
+    line.map((cell, i) => cell.padEnd(widths[i])).join(' | '),
+  );
+  return lines.map((line) => `| ${line} |`).join('\n');
 }
 
 function code(text: string | null): string {

@@ -38,12 +38,15 @@ export function parseSchedule(text: string): Schedule {
   if (parts.length !== 4) {
     throw new Errno(
       'EINVAL',
-      `schedule "${text}" is not of the form ${VERSION}/PROGRAM/PROFILE/a1b2...`,
+      `schedule "${text}" is not of the form ${VERSION}/PROGRAM/PROFILE/a1b2..., as a search prints it`,
     );
   }
   const [version, program, profile, runs] = parts;
   if (version !== VERSION) {
-    throw new Errno('EINVAL', `schedule of format "${version}"; this version reads ${VERSION}`);
+    throw new Errno(
+      'EINVAL',
+      `schedule of format "${version}"; this version reads ${VERSION}: search again for a new one`,
+    );
   }
   const choices: number[] = [];
   if (!/^([a-h]\d{1,5})*$/.test(runs)) {

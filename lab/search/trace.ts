@@ -13,7 +13,7 @@ export const EVENTS_MAX = 2000;
 
 // An access is coded as key * 2 + (1 if it changes what it touches). A word has two keys: its value,
 // and those who sleep on it. Key 0 is the power: whatever ends the run for everybody (a power cut,
-// a BUG) changes it, and every change of a word looks at it.
+// a BUG) changes it, and whatever changes something looks at it.
 const POWER = 0;
 const valueKey = (address: number): number => 2 + address * 2;
 const sleepersKey = (address: number): number => 3 + address * 2;
@@ -153,6 +153,8 @@ export class Trace implements Watcher {
   }
 
   sleep(actor: number, address: number, isSpin: boolean): void {
+    // Whether nobody but who cuts the power could run is asked then.
+    this.changesAnything = true;
     this.push(valueKey(address) * 2);
     if (isSpin) {
       this.spinning[actor] = address + 1;
@@ -181,7 +183,7 @@ export class Trace implements Watcher {
   }
 
   end(): void {
-    // The last event ends with the run of its actor.
+    this.changesAnything = true;
   }
 
   private push(access: number): void {

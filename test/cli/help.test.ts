@@ -82,7 +82,7 @@ test('with --json an error is an object too', async (t) => {
     .strictObject({ error: z.strictObject({ code: z.string(), message: z.string() }) })
     .parse(JSON.parse(stdout));
   t.is(error.code, 'EUSAGE');
-  t.regex(error.message, /no profile 'linux-1\.0'; allowed are .*best-known/);
+  t.regex(error.message, /no profile 'linux-1\.0', did you .*; allowed are .*best-known/);
 });
 
 test('profiles are listed and shown', async (t) => {
@@ -104,7 +104,7 @@ test('the completion script for bash parses, and completes commands and options'
       encoding: 'utf8',
     }).trim();
   t.is(complete('prof'), 'profile');
-  t.is(complete('profile', ''), 'list show');
+  t.is(complete('profile', ''), 'list show diff');
   t.is(complete('bench', '--r'), '--runs');
   t.is(complete('completion', 'z'), 'zsh');
 });

@@ -58,7 +58,7 @@ test('drawn schedules never make a program safe, however small it is', (t) => {
 test('other seeds draw other schedules', (t) => {
   for (const strategy of ['random', 'pct'] as const) {
     const [one, two] = [1, 2].map((seed) => explore(h1c(), linux, { strategy, seed, budget: 500 }));
-    t.notDeepEqual(one.failures, two.failures);
+    t.not(one.steps, two.steps);
   }
 });
 

@@ -117,10 +117,11 @@ test('H4-h has both of its ends, with and without the second look of 6.12', (t) 
   }
 });
 
-test('H4-i is a use after free, and an error that got lost', (t) => {
+test('H4-i is a use after free, an error that got lost, and a lock released twice', (t) => {
   const text = said(search('H4-i', POSTED));
   t.regex(text, /use-after-free/);
   t.regex(text, /does not end in ENOSPC: EIO/);
+  t.regex(text, /bad unlock balance/);
 });
 
 test('where there are no inline data no hazard of them is posed', (t) => {

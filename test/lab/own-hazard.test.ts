@@ -14,7 +14,6 @@ import {
   PG,
   PIN_BIAS,
   type Profile,
-  pageStoreWordName,
   pageStoreWords,
   pinUserPagesFast,
   profileByName,
@@ -63,7 +62,7 @@ const FORGETFUL: Hazard = {
       createMm(m);
       const flags = VM.read | VM.write | VM.shared;
       yield* mmap(task, m, MM, { pages: 1, flags, inode: FILE, pgoff: 0, vpn: 0 });
-      yield* storeUser(task, m, MM, 0, 0, new Uint8Array(pageBytes).fill(1));
+      yield* storeUser(task, m, MM, 0, 0, new Uint8Array(pageBytes));
     },
     actors: [
       {
@@ -94,7 +93,6 @@ const FORGETFUL: Hazard = {
       const message = `the page is clean and holds ${memory}, the disk has ${disk}`;
       return [{ kind: 'lost-write', hazard: 'forgetful-driver', task: 'driver', message }];
     },
-    nameOfExtra: (word) => pageStoreWordName(word, pageBytes),
   }),
 };
 
@@ -115,7 +113,7 @@ test('under linux-6.12 the store is lost', (t) => {
   const [{ finding, schedule }] = failures;
   t.is(finding.kind, 'lost-write');
   t.deepEqual(replay(program, linux, schedule).findings, [finding]);
-  t.log(formatText(diagram(program, linux, schedule)));
+  t.log(formatText(diagram(program, linux, schedule, FORGETFUL.title)));
 });
 
 test('under rules of my own it is safe', (t) => {

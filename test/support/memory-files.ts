@@ -129,6 +129,10 @@ export class MemoryFiles implements Files {
     upWrite(task, m.invalidateLock, inode);
   }
 
+  *sampleErrors(): Op<number> {
+    return 0;
+  }
+
   *fsync(task: Task, inode: number): Op<void> {
     yield* this.r.fs.writepages(task, inode, 'all', 0, 2 ** 30 - 1);
   }

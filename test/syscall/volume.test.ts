@@ -150,3 +150,34 @@ for (const [profile, options] of CASES) {
     disk.close();
   });
 }
+
+test.serial('W3: fsync and sync bring what a registration received into the file', async (t) => {
+  const disk = memoryDisk(16 * 2 ** 20);
+  mkfs(disk, { checksums: true, inlineData: true });
+  const life = await boot(t, disk, 'linux-6.12+W3-copy-on-fsync');
+  const { task, machine } = life;
+  const p = new Process(machine.m, new VolumeFiles(machine.v));
+  const fd = life.run(p.open(task, '/received', RW));
+  life.run(p.ftruncate(task, fd, 2 * PAGE));
+  const at = life.run(p.mmap(task, { ...SHARED, fd, lengthBytes: 2 * PAGE }));
+  const mr = life.run(p.register(task, at, 2));
+  const page = new Uint8Array(PAGE);
+  const inFile = (index: number): number => {
+    life.run(p.pread(task, fd, page, index * PAGE));
+    return page[9];
+  };
+  life.run(rdmaWrite(machine.m, mr, 0, 9, Uint8Array.of(1)));
+  t.is(inFile(0), 0);
+  life.run(p.fsync(task, fd));
+  t.is(inFile(0), 1);
+  life.run(rdmaWrite(machine.m, mr, 1, 9, Uint8Array.of(2)));
+  life.run(machine.v.sync(task));
+  t.deepEqual([inFile(0), inFile(1)], [1, 2]);
+  life.run(p.exit(task));
+  t.deepEqual(machine.m.findings().kept, []);
+  await machine.stopKernel();
+  life.run(machine.v.unmount(task));
+  await machine.stop();
+  t.deepEqual(fsck(disk, { repair: false }).damages, []);
+  disk.close();
+});

@@ -1,9 +1,13 @@
 // pinfold bench: figures beside their limits, measured in the same run.
 
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { z } from 'zod';
 import {
   type BenchResult,
+  drawCurves,
+  formatCosts,
   listBenches,
   RUNS_DEFAULT,
   RUNS_MAX,
@@ -11,11 +15,19 @@ import {
   runBenches,
 } from '../../../bench/index.js';
 import { makeCommand, optionsOf } from '../frame/command.js';
+import { usageError } from '../frame/errors.js';
 import { formatTable, print, printJson } from '../frame/output.js';
 import { startSpinner } from '../frame/progress.js';
 import { integer } from '../frame/values.js';
 
-const SHAPE = { runs: z.number(), list: z.boolean().default(false) };
+/** The bench that has curves. */
+const CURVES = 'writeback-vs-pin';
+
+const SHAPE = {
+  runs: z.number(),
+  list: z.boolean().default(false),
+  figures: z.string().optional(),
+};
 
 export function benchCommand(): Command {
   const names = listBenches().map((bench) => bench.name);
@@ -39,22 +51,36 @@ export function benchCommand(): Command {
       integer(RUNS_MIN, RUNS_MAX),
       RUNS_DEFAULT,
     )
-    .option('--list', 'name the benches instead of running them');
+    .option('--list', 'name the benches instead of running them')
+    .option(
+      '--figures <folder>',
+      'write what writeback-vs-pin found there: its curves and its data',
+    );
   return command.action(async (chosen: string[]) => {
-    const { json, runs, list } = optionsOf(command, SHAPE);
+    const { json, runs, list, figures } = optionsOf(command, SHAPE);
     if (list) {
       printList(json);
       return;
+    }
+    if (figures !== undefined && chosen.length > 0 && !chosen.includes(CURVES)) {
+      throw usageError(`--figures needs the bench ${CURVES}`);
     }
     const spinner = startSpinner(json);
     try {
       const results = await runBenches(chosen, { runs, onProgress: (what) => spinner.say(what) });
       spinner.stop();
       printResults(results, json);
+      if (figures !== undefined) writeFigures(figures, results);
     } finally {
       spinner.stop();
     }
   });
+}
+
+function writeFigures(folder: string, results: readonly BenchResult[]): void {
+  const of = results.filter(({ name }) => name.startsWith(`${CURVES}@`));
+  writeFileSync(join(folder, `${CURVES}.svg`), drawCurves(of));
+  writeFileSync(join(folder, `${CURVES}.json`), formatCosts(of));
 }
 
 function printList(json: boolean): void {

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { makeGroup } from '../frame/command.js';
 import { compareCommand } from './lab/compare.js';
 import { exploreCommand } from './lab/explore.js';
+import { exportCommand } from './lab/export.js';
 import { listCommand } from './lab/list.js';
 import { matrixCommand } from './lab/matrix.js';
 import { runCommand } from './lab/run.js';
@@ -21,6 +22,7 @@ export function labCommand(): Command {
       ['pinfold lab explore H1-c --profile best-known', 'is it safe? tries every schedule'],
       ['pinfold lab matrix', 'every hazard under every kernel and proposal'],
       ['pinfold lab compare P3-skip P7-bounce', 'what each fixes, breaks and costs'],
+      ['pinfold lab export H0-a --as c', 'a program for a real machine'],
     ],
     [
       listCommand(),
@@ -29,6 +31,7 @@ export function labCommand(): Command {
       exploreCommand(),
       matrixCommand(),
       compareCommand(),
+      exportCommand(),
       profileCommand(),
     ],
   );

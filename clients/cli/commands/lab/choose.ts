@@ -2,16 +2,19 @@
 
 import { availableParallelism } from 'node:os';
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
+import { z } from 'zod';
 import type { Profile } from '../../../../engine/profile/profile.js';
 import { profileByName, profileNames } from '../../../../engine/profile/profiles.js';
 import type { Hazard } from '../../../../lab/hazard.js';
 import { hazardByName, hazardNames } from '../../../../lab/hazards/index.js';
+import { CELL_BUDGET } from '../../../../lab/matrix/cell.js';
 import { nearest } from '../../../../lab/nearest.js';
 import { readProfileFile } from '../../../../lab/profile-file.js';
 import { usageError } from '../../frame/errors.js';
 import { integer } from '../../frame/values.js';
 
-export const JOBS_MAX = 64;
+const JOBS_MAX = 64;
+const BUDGET_MAX = 1_000_000_000;
 
 /** Adds `--profile-file`, which may be given again and again. */
 export function withProfileFiles(command: Command): Command {
@@ -23,15 +26,30 @@ export function withProfileFiles(command: Command): Command {
   );
 }
 
-/** Adds `--jobs`. */
-export function withJobs(command: Command): Command {
-  return command.option(
-    '--jobs <n>',
-    `searches at one time, 1 to ${JOBS_MAX} (default: one per core)`,
-    integer(1, JOBS_MAX),
-    Math.min(availableParallelism(), JOBS_MAX),
-  );
+/** Adds `--hazards`, `--budget` and `--jobs`. */
+export function withSearchOptions(command: Command): Command {
+  return command
+    .option('--hazards <names>', 'which, with commas between them (default: all)', names)
+    .option(
+      '--budget <n>',
+      'executions after which the search of a cell stops',
+      integer(1, BUDGET_MAX),
+      CELL_BUDGET,
+    )
+    .option(
+      '--jobs <n>',
+      `searches at one time, 1 to ${JOBS_MAX} (default: one per core)`,
+      integer(1, JOBS_MAX),
+      Math.min(availableParallelism(), JOBS_MAX),
+    );
 }
+
+/** The shape of those. */
+export const SEARCH_SHAPE = {
+  hazards: z.array(z.string()).default([]),
+  budget: z.number(),
+  jobs: z.number(),
+};
 
 /** `<hazard>`, which completion knows; a wrong one is told by chooseHazard(). */
 export function hazardArgument(): Argument {

@@ -13,20 +13,22 @@ import {
   type SideOfComparison,
 } from '../../../../lab/compare.js';
 import { type Costs, parseCosts } from '../../../../lab/costs.js';
-import { hazardByName, hazardNames } from '../../../../lab/hazards/index.js';
-import { CELL_BUDGET } from '../../../../lab/matrix/cell.js';
+import { hazardByName } from '../../../../lab/hazards/index.js';
 import { matrixDigest } from '../../../../lab/matrix/digest.js';
+import type { MatrixRequest } from '../../../../lab/matrix/matrix.js';
 import { type Matrix, parseMatrix } from '../../../../lab/matrix/stored.js';
 import { readProfileFile } from '../../../../lab/profile-file.js';
 import { makeCommand, optionsOf } from '../../frame/command.js';
 import { usageError } from '../../frame/errors.js';
 import { interruptible } from '../../frame/interrupt.js';
 import { formatTable, print, printJson } from '../../frame/output.js';
-import { withJobs, withProfileFiles } from './choose.js';
+import { chooseHazards, SEARCH_SHAPE, withProfileFiles, withSearchOptions } from './choose.js';
 import { watchMatrix } from './matrix.js';
 
 const DOCS = new URL('../../../../../docs/', import.meta.url);
-const SHAPE = { jobs: z.number(), profileFile: z.array(z.string()) };
+/** How far the costs can be trusted. */
+const CAVEAT = 'Differences of less than a third say nothing; see docs/performance.md.';
+const SHAPE = { ...SEARCH_SHAPE, profileFile: z.array(z.string()) };
 
 export function compareCommand(): Command {
   const command = makeCommand('compare', 'what two sets of rules fix, break and cost', [
@@ -37,19 +39,23 @@ export function compareCommand(): Command {
   ])
     .argument('<first>', 'a profile, or the name of a proposal')
     .argument('<second>', 'what to compare it with');
-  return withJobs(withProfileFiles(command)).action(async (first: string, second: string) => {
-    const { json, jobs, profileFile } = optionsOf(command, SHAPE);
-    const own = profileFile.map(readProfileFile);
-    const [a, b] = [first, second].map((name) => {
-      return own.find(({ profile }) => profile.name === name) ?? knownContender(name);
-    });
-    await interruptible(async ({ signal }) => {
-      const matrix = await matrixOf([a, b], jobs, json, signal);
-      const comparison = compare(matrix, a, b, readCosts());
-      if (json) printJson(comparison);
-      else print(formatComparison(comparison));
-    });
-  });
+  return withSearchOptions(withProfileFiles(command)).action(
+    async (first: string, second: string) => {
+      const { json, profileFile, ...search } = optionsOf(command, SHAPE);
+      const hazards = chooseHazards(search.hazards);
+      const own = profileFile.map(readProfileFile);
+      const [a, b] = [first, second].map((name) => {
+        return own.find(({ profile }) => profile.name === name) ?? knownContender(name);
+      });
+      await interruptible(async ({ signal }) => {
+        const profiles = profilesOf([a, b]);
+        const matrix = await matrixOf(json, { ...search, hazards, profiles, signal });
+        const comparison = compare(matrix, a, b, readCosts());
+        if (json) printJson(comparison);
+        else print(formatComparison(comparison));
+      });
+    },
+  );
 }
 
 function knownContender(name: string): Contender {
@@ -60,19 +66,17 @@ function knownContender(name: string): Contender {
   }
 }
 
-/** The committed matrix if it is of this build and has these profiles; else it is filled now. */
-async function matrixOf(
-  contenders: readonly Contender[],
-  jobs: number,
-  json: boolean,
-  signal: AbortSignal,
-): Promise<Matrix> {
-  const profiles = profilesOf(contenders);
+/** The committed matrix if it is of this build and has all that is asked; else it is filled now. */
+async function matrixOf(json: boolean, request: MatrixRequest): Promise<Matrix> {
+  const { hazards, profiles, budget } = request;
   const stored = storedMatrix();
-  const has = (name: string): boolean => stored?.profiles.includes(name) === true;
-  const isShipped = profiles.every(({ name }) => has(name));
-  if (stored !== null && isShipped && stored.digest === matrixDigest()) return stored;
-  return watchMatrix(json, { hazards: hazardNames(), profiles, jobs, budget: CELL_BUDGET, signal });
+  if (stored === null || stored.digest !== matrixDigest() || stored.budget !== budget) {
+    return watchMatrix(json, request);
+  }
+  const hasAll =
+    profiles.every(({ name }) => stored.profiles.includes(name)) &&
+    hazards.every((hazard) => stored.hazards.includes(hazard));
+  return hasAll ? { ...stored, hazards } : watchMatrix(json, request);
 }
 
 function storedMatrix(): Matrix | null {
@@ -141,5 +145,5 @@ function formatCosts(sides: readonly SideOfComparison[]): string {
     ({ profile, unpinned }) =>
       `${profile} writes ${Math.round(unpinned).toLocaleString('en-US')} pages a second with none pinned.`,
   );
-  return [`${title}:`, formatTable(head, rows), ...rates].join('\n');
+  return [`${title}:`, formatTable(head, rows), ...rates, CAVEAT].join('\n');
 }

@@ -4,7 +4,6 @@ import { rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { hazardByName } from '../../../../lab/hazards/index.js';
-import { CELL_BUDGET } from '../../../../lab/matrix/cell.js';
 import { formatMatrixHtml } from '../../../../lab/matrix/html.js';
 import { formatMatrixMarkdown } from '../../../../lab/matrix/markdown.js';
 import { computeMatrix, type MatrixRequest } from '../../../../lab/matrix/matrix.js';
@@ -14,17 +13,19 @@ import { makeCommand, optionsOf } from '../../frame/command.js';
 import { interruptible } from '../../frame/interrupt.js';
 import { print, printJson, tell } from '../../frame/output.js';
 import { startProgress } from '../../frame/progress.js';
-import { integer } from '../../frame/values.js';
-import { chooseHazards, chooseProfiles, names, withJobs, withProfileFiles } from './choose.js';
-
-const BUDGET_MAX = 1_000_000_000;
+import {
+  chooseHazards,
+  chooseProfiles,
+  names,
+  SEARCH_SHAPE,
+  withProfileFiles,
+  withSearchOptions,
+} from './choose.js';
 
 const SHAPE = {
+  ...SEARCH_SHAPE,
   profiles: z.array(z.string()).default([]),
-  hazards: z.array(z.string()).default([]),
   profileFile: z.array(z.string()),
-  jobs: z.number(),
-  budget: z.number(),
   out: z.string().optional(),
   html: z.string().optional(),
   markdown: z.string().optional(),
@@ -46,18 +47,11 @@ export function matrixCommand(): Command {
     ],
   ])
     .option('--profiles <names>', 'which, with commas between them (default: all)', names)
-    .option('--hazards <names>', 'which, with commas between them (default: all)', names)
-    .option(
-      '--budget <n>',
-      'executions after which the search of a cell stops',
-      integer(1, BUDGET_MAX),
-      CELL_BUDGET,
-    )
     .option('--out <file>', 'write the matrix there, as with --json')
     .option('--html <file>', 'write it as a page')
     .option('--markdown <file>', 'write it as docs/matrix.md has it')
     .option('--resume <file>', 'keep searches there, and go on with those (default: beside --out)');
-  return withJobs(withProfileFiles(command)).action(async () => {
+  return withSearchOptions(withProfileFiles(command)).action(async () => {
     await interruptible(({ signal }) => run(command, signal));
   });
 }
@@ -77,7 +71,7 @@ async function run(command: Command, signal: AbortSignal): Promise<void> {
   });
   const stories = hazards.map(hazardByName);
   if (out !== undefined) writeFileSync(out, formatMatrix(matrix));
-  if (html !== undefined) writeFileSync(html, formatMatrixHtml(matrix, stories));
+  if (html !== undefined) writeFileSync(html, formatMatrixHtml(matrix, stories, profiles));
   if (markdown !== undefined) writeFileSync(markdown, formatMatrixMarkdown(matrix, stories));
   // What the user named is the user's.
   if (log !== undefined && rest.resume === undefined) rmSync(log);
