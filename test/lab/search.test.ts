@@ -20,6 +20,8 @@ import { type Op, sleepOn, type Task } from '../../engine/sched/op.js';
 import { lab, STEP } from '../../engine/sched/step.js';
 import { wake } from '../../engine/sched/wait.js';
 import { explore } from '../../lab/explore.js';
+import { LAB_PAGE_BYTES } from '../../lab/hazard.js';
+import { HAZARDS } from '../../lab/hazards/index.js';
 import { POWER_CUT, type Program } from '../../lab/program.js';
 import { BruteForce } from '../../lab/search/brute-force.js';
 import { DepthFirst, UNBOUNDED } from '../../lab/search/depth-first.js';
@@ -211,4 +213,21 @@ test('on drawn programs, too, all searches find what brute force finds', (t) => 
     t.deepEqual(found, [], program.name);
   }
   t.true(compared > 50, String(compared));
+});
+
+test('on hazards whose traces are few, the reduction finds what the search by states finds', (t) => {
+  let compared = 0;
+  for (const name of ['linux-6.12', 'best-known']) {
+    const rules = profileByName(name);
+    for (const hazard of HAZARDS.filter((each) => (each.notApplicable?.(rules) ?? null) === null)) {
+      const program = hazard.program(rules, LAB_PAGE_BYTES);
+      const reduced = outcomesOf(program, rules, new Dpor(), 1000);
+      if (!reduced.isComplete) continue;
+      const byStates = outcomesOf(program, rules, new DepthFirst(UNBOUNDED), 20_000);
+      if (!byStates.isComplete) continue;
+      compared++;
+      t.deepEqual(all(reduced), all(byStates), `${hazard.id} under ${name}`);
+    }
+  }
+  t.true(compared >= 10, String(compared));
 });
