@@ -75,6 +75,7 @@ export { type Cell, cellOf, type Searched, searchCell } from './matrix/cell.js';
 export { computeMatrix, type MatrixRequest } from './matrix/matrix.js';
 export { fillMatrix, type MatrixOptions } from './matrix/run.js';
 export { formatMatrix, type Matrix, parseMatrix } from './matrix/stored.js';
+export { type Minimised, minimise } from './minimise.js';
 export { parseProfile, readProfileFile, type UserProfile } from './profile-file.js';
 export { type ActorSource, POWER_CUT, type Program } from './program.js';
 export type { RunResult } from './rig.js';
