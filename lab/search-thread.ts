@@ -3,17 +3,8 @@
 
 import { Piscina } from 'piscina';
 import { handedOver } from '../engine/memory/layout.js';
-import type { Profile } from '../engine/profile/profile.js';
-import type { Exploration, ExploreOptions } from './explore.js';
-
-/** What a search in a thread is told; it knows hazards by name. */
-export interface SearchTask {
-  readonly hazard: string;
-  readonly profile: Profile;
-  readonly options: Omit<ExploreOptions, 'onProgress'>;
-  /** One word: the executions so far. */
-  readonly executions: Int32Array;
-}
+import type { Exploration } from './explore.js';
+import type { SearchTask } from './search-worker.js';
 
 export interface SearchRequest extends Omit<SearchTask, 'executions'> {
   readonly signal?: AbortSignal;

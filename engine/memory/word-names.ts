@@ -45,6 +45,8 @@ export interface Word {
 export interface WordNamers {
   /** The name of a word of `extra`; null, or without it: `extra[5]`. */
   readonly nameOfExtra?: (word: number) => string | null;
+  /** What a value of such a word means; null, or without it: the number. */
+  readonly valueOfExtra?: (word: number, value: number) => string | null;
   /** The name of the task of that id; without it `task 3`. */
   readonly nameOfTask?: (id: number) => string;
 }
@@ -172,7 +174,9 @@ export class WordNames {
 
   /** A value of the word at an address, in words: `dirty locked`, `page 1 rw dirty`. */
   value(address: number, value: number): string {
-    return this.valueOf(this.word(address)?.kind ?? 'number', value);
+    const word = this.word(address);
+    const named = word?.field === 'extra' ? this.namers.valueOfExtra?.(word.index, value) : null;
+    return named ?? this.valueOf(word?.kind ?? 'number', value);
   }
 
   /** What a change of that word was: `+dirty -locked`, `+1 pin`, `taken by flusher`; empty if none. */
@@ -193,7 +197,7 @@ export class WordNames {
       case 'content':
       case 'extra':
       case 'number':
-        return `${this.valueOf(kind, before)} -> ${this.valueOf(kind, after)}`;
+        return `${this.value(address, before)} -> ${this.value(address, after)}`;
     }
   }
 

@@ -47,6 +47,12 @@ export interface FileSystem {
   /** What a word of State.extra is, if it is the file system's: for diagrams. */
   nameOfExtra?(word: number): string | null;
 
+  /** Its bits of i_state by name, likewise. */
+  readonly stateBits?: Readonly<Record<string, number>>;
+
+  /** What a value of such a word means, where the number does not say it. */
+  valueOfExtra?(word: number, value: number): string | null;
+
   /** Set by a file system whose page_mkwrite may drop mmap_lock. */
   readonly mkwriteRetry?: MkwriteRetry | null;
 

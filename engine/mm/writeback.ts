@@ -24,6 +24,9 @@ import {
 import { allocPageOrReclaim, watermarks } from './reclaim.js';
 import { mkclean } from './rmap.js';
 
+/** What markDirty() sets. */
+const DIRTY = PG.dirty | PG.blockDirty;
+
 /** What to submit for a folio that was made ready: its own frame, or a bounce page. */
 export interface ReadyFolio {
   /** The frame that holds what is to be written; differs from the folio's pfn if bounced. */
@@ -76,8 +79,9 @@ export function* prepareWriteback(
     // writeback starts.
     const protectFirst = m.profile.mkcleanOrder === 'protect-first';
     if (protectFirst && (yield* mkclean(task, m, inode, pfn))) {
+      // Marked again, unless page and block are: a block may have been written since the fault (H3-d).
       if (lab?.point()) yield STEP;
-      if ((load(flags, pfn) & PG.dirty) === 0) yield* markDirty(task, m, pfn);
+      if ((load(flags, pfn) & DIRTY) !== DIRTY) yield* markDirty(task, m, pfn);
     }
     // A rule that blocks mkclean until the pins are gone (W1) sleeps here: the flag is still set, so
     // that whoever gives a pin back finds the page dirty, and does not want the folio lock.

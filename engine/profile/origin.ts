@@ -14,8 +14,20 @@ export interface Origin {
   readonly sources: readonly string[];
 }
 
-/** Who gave a profile its answer to a question. */
-export function originOf(profile: Profile, rule: keyof Rules): Origin {
+/**
+ * Who gave a profile its answer to a question.
+ * @param under the profile that a user's own rests on: what it answers alike comes from there
+ */
+export function originOf(
+  profile: Profile,
+  rule: keyof Rules,
+  under: Profile | null = null,
+): Origin {
+  if (under !== null) {
+    return profile[rule] === under[rule]
+      ? originOf(under, rule)
+      : { from: profile.name, sources: [] };
+  }
   const [base, ...ids] = profile.name.split('+');
   const proposal = PROPOSALS.filter(({ id }) => ids.includes(id)).findLast(({ changes }) =>
     Object.hasOwn(changes, rule),

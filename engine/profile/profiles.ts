@@ -43,11 +43,13 @@ const bestKnown: Profile = {
     'of such pages is refused; and the removal of a device tells who uses it, and waits.',
 };
 
-/** Names of the shipped profiles: the kernels, each proposal on its own base, and best-known. */
+/** Names of the shipped profiles: the kernels, each proposal on its base, and on older kernels where it has more to fix, and best-known. */
 export function profileNames(): string[] {
   return [
     ...BASES.keys(),
-    ...PROPOSALS.map((proposal) => `${proposal.base}+${proposal.id}`),
+    ...PROPOSALS.flatMap(({ id, base, alsoOn = [] }) =>
+      [base, ...alsoOn].map((kernel) => `${kernel}+${id}`),
+    ),
     bestKnown.name,
   ];
 }

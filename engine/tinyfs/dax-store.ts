@@ -27,7 +27,7 @@ import { downRead, downWrite, type Locks, upRead, upWrite } from '../sched/lock.
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { BareFs } from './bare.js';
-import { InodeLife, type InodeOperations } from './inode-life.js';
+import { I_NAMES, InodeLife, type InodeOperations } from './inode-life.js';
 import { Mounts } from './mounts.js';
 import { kfree, kmalloc, reclaim } from './slab.js';
 
@@ -60,6 +60,7 @@ const FIRST_OWNER = 3;
 export class DaxStore extends BareFs implements InodeOperations {
   override readonly dax: DaxOperations;
   readonly inodes: InodeLife;
+  readonly stateBits = I_NAMES;
   /** i_rwsem of directories: a class of its own to lockdep. */
   private readonly directories: Locks;
 

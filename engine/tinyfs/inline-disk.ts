@@ -62,17 +62,38 @@ export class InlineDisk {
     this.xattrSem = m.locks('xattr_sem', this.words.subarray(0, options.files));
   }
 
+  /** What a value of the flags or of the block of a file means. */
+  valueOfExtra(word: number, value: number): string | null {
+    const inode = this.inodeOf(word);
+    if (inode < 0) return null;
+    if (word === this.flags(inode)) {
+      const set = [
+        ...((value & INLINE_DATA) === 0 ? [] : ['INLINE_DATA']),
+        ...((value & MAY_INLINE_DATA) === 0 ? [] : ['MAY_INLINE_DATA']),
+      ];
+      return set.join('|') || 'none';
+    }
+    if (word !== this.block(inode)) return null;
+    return Object.entries(BLOCK).find(([, state]) => state === value)?.[0] ?? null;
+  }
+
+  /** The file that a word of `extra` belongs to; -1 if to none. */
+  private inodeOf(word: number): number {
+    const { files } = this.options;
+    const inode = Math.floor((word - files - 1) / wordsPerFile(this.m.geometry.pageBytes));
+    return inode < files ? inode : -1;
+  }
+
   /** What a word of `extra` is, for diagrams. */
   nameOfExtra(word: number): string | null {
     const { files } = this.options;
     if (word < files) return `xattr_sem of inode ${String(word)}`;
     if (word === files) return 'free blocks';
-    const perFile = wordsPerFile(this.m.geometry.pageBytes);
-    const inode = Math.floor((word - files - 1) / perFile);
-    if (inode >= files) return null;
+    const inode = this.inodeOf(word);
+    if (inode < 0) return null;
     const of = `of inode ${String(inode)}`;
     const at = word - this.flags(inode);
-    if (at < HEADER) return at === 0 ? `inline flags ${of}` : `block ${of}`;
+    if (at < HEADER) return at === 0 ? `flags ${of}` : `block ${of}`;
     const inline = word - this.inline(inode);
     if (inline < this.inlineWords) return `inline word ${String(inline)} ${of}`;
     return `disk block word ${String(word - this.payload(inode))} ${of}`;

@@ -41,6 +41,10 @@ export class InlineStore extends BareFs {
     return this.disk.nameOfExtra(word);
   }
 
+  valueOfExtra(word: number, value: number): string | null {
+    return this.disk.valueOfExtra(word, value);
+  }
+
   // Conversion: who does it, and under which locks
 
   override needsBeforeMkwrite(_inode: number): boolean {

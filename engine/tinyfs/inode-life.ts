@@ -26,6 +26,16 @@ export const I = {
   poisoned: 32 << FIRST_OF_FS,
 } as const;
 
+/** The bits by Linux's names, for diagrams. */
+export const I_NAMES = {
+  I_LRU: I.lru,
+  I_WILL_FREE: I.willFree,
+  I_FREEING: I.freeing,
+  I_CLEAR: I.clear,
+  I_DONTCACHE: I.dontcache,
+  poison: I.poisoned,
+} as const;
+
 /** What a file system does at the turns of an inode's life (super_operations). */
 export interface InodeOperations {
   /** May a last reference that is gone leave the inode in memory all the same, unlinked or not (P15)? i_lock is held. */

@@ -10,6 +10,7 @@ export class Mounts implements FileSystem {
     frameOf: (task, inode, index) => this.daxOf(inode).frameOf(task, inode, index),
   };
   readonly stableWrites: boolean;
+  readonly stateBits: Readonly<Record<string, number>>;
 
   /** @param firstOfB inode slots below belong to `a`, the others to `b` */
   constructor(
@@ -18,10 +19,15 @@ export class Mounts implements FileSystem {
     private readonly firstOfB: number,
   ) {
     this.stableWrites = a.stableWrites || b.stableWrites;
+    this.stateBits = { ...b.stateBits, ...a.stateBits };
   }
 
   nameOfExtra(word: number): string | null {
     return this.a.nameOfExtra?.(word) ?? this.b.nameOfExtra?.(word) ?? null;
+  }
+
+  valueOfExtra(word: number, value: number): string | null {
+    return this.a.valueOfExtra?.(word, value) ?? this.b.valueOfExtra?.(word, value) ?? null;
   }
 
   needsBeforeMkwrite(inode: number): boolean {

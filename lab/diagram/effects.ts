@@ -13,7 +13,13 @@ export type SleepEvent = Extract<Event, { kind: 'sleep' }>;
 
 /** One effect. Stores and loads of contents are told together: `stores 2 into page 1`. */
 export type Effect =
-  | { readonly kind: 'said'; readonly text: string; readonly pages: readonly number[] }
+  | {
+      readonly kind: 'said';
+      readonly text: string;
+      readonly pages: readonly number[];
+      /** Stores a value that may have been read just before. */
+      readonly stores?: boolean;
+    }
   | {
       readonly kind: 'content';
       readonly verb: 'stores' | 'reads' | 'samples';
@@ -37,10 +43,10 @@ export function effectOf(world: World, event: AccessEvent, interest: Interest): 
     const text = interest.locks(event.address, word) ? lockText(world, event, word) : null;
     return text === null ? null : { kind: 'said', text, pages: [] };
   }
-  if (event.before === event.after) return lookEffect(event, word);
+  if (event.before === event.after) return lookEffect(world, event, word);
   const pages = pagesOf(event, word);
   const text = changeText(world, event, word);
-  return text === null ? null : { kind: 'said', text, pages };
+  return text === null ? null : { kind: 'said', text, pages, stores: word.kind === 'extra' };
 }
 
 function contentEffect(world: World, event: AccessEvent, word: Word): Effect {
@@ -57,7 +63,7 @@ function contentEffect(world: World, event: AccessEvent, word: Word): Effect {
 }
 
 /** Looks that decide something. */
-function lookEffect(event: AccessEvent, word: Word): Effect | null {
+function lookEffect(world: World, event: AccessEvent, word: Word): Effect | null {
   const page = `page ${String(word.index)}`;
   const said = (text: string): Effect => ({ kind: 'said', text, pages: [word.index] });
   const caller = event.functions.at(-1);
@@ -73,7 +79,7 @@ function lookEffect(event: AccessEvent, word: Word): Effect | null {
   if (word.kind === 'extra' && event.access !== ACCESS.load && event.access !== ACCESS.read) {
     return event.access === ACCESS.update
       ? null
-      : { kind: 'said', text: `${word.name} = ${String(event.after)}`, pages: [] };
+      : { kind: 'said', text: valueText(world, event, word), pages: [], stores: true };
   }
   return null;
 }
@@ -94,7 +100,7 @@ function changeText(world: World, event: AccessEvent, word: Word): string | null
     case 'pte':
       return pteText(world, word, before, after);
     case 'extra':
-      return `${word.name} = ${String(after)}`;
+      return valueText(world, event, word);
     case 'inode':
     case 'number':
       return numberText(world, event, word);
@@ -103,6 +109,10 @@ function changeText(world: World, event: AccessEvent, word: Word): string | null
     case 'content':
       return null;
   }
+}
+
+function valueText(world: World, { address, after }: AccessEvent, word: Word): string {
+  return `${word.name} = ${world.names.value(address, after)}`;
 }
 
 /** Flags in the order in which they are told, with what setting and clearing each is called. */
@@ -130,6 +140,8 @@ function refcountText(event: AccessEvent, page: string): string | null {
   const isPin = Number.isInteger(pins);
   if (pins > 0 && isPin) return `pins ${page}`;
   if (pins < 0 && isPin) return `unpins ${page}`;
+  // Plain references that look like a pin from here on, or no more.
+  if (before < PIN_BIAS !== after < PIN_BIAS) return `references of ${page} = ${String(after)}`;
   const caller = functions.at(-1) ?? '';
   if (after > before && functions.some((name) => GETS.has(name))) return `gets ${page}`;
   if (after < before && (PUTS.has(caller) || functions.includes('unpinUserPages'))) {
@@ -180,9 +192,13 @@ function numberText(
       return `${word.name}: ${String(before)} -> ${String(after)}`;
     case 'ino':
       return after === 0 ? `frees inode ${slot}` : `inode ${slot} is number ${String(after)} now`;
+    case 'iState': {
+      const bits = world.stateChange(before, after);
+      const change = bits === '' ? world.names.change(address, before, after) : bits;
+      return `${word.name}: ${change}`;
+    }
     case 'iNlink':
     case 'iSize':
-    case 'iState':
     case 'iLease':
     case 'iPrivate':
       return `${word.name}: ${world.names.change(address, before, after)}`;

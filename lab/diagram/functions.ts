@@ -4,6 +4,9 @@
 /** These are nothing by themselves: whoever called them is meant. */
 const PLUMBING = [
   'addFolio',
+  'allocPage',
+  'allocPageOrReclaim',
+  'allocSlowly',
   'attachBuffers',
   'cacheDelete',
   'cacheInsert',

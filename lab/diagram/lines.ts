@@ -210,7 +210,7 @@ function withoutCopiedReads(effects: readonly Effect[]): Effect[] {
     if (effect.kind !== 'content' || effect.verb !== 'reads') return true;
     const next = effects.at(i + 1);
     if (next === undefined) return true;
-    return next.kind === 'content' ? next.verb !== 'stores' : !/ = -?\d+$/.test(next.text);
+    return next.kind === 'content' ? next.verb !== 'stores' : next.stores !== true;
   });
 }
 

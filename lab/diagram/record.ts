@@ -65,6 +65,10 @@ export interface Recording {
   readonly powerCutBy: number;
   /** What a word of State.extra is called, by the program or by its file system. */
   readonly nameOfExtra: (word: number) => string | null;
+  /** The file system's bits of i_state by name. */
+  readonly stateBits: Readonly<Record<string, number>>;
+  /** What a value of such a word means, where the number does not say it. */
+  readonly valueOfExtra: (word: number, value: number) => string | null;
 }
 
 /**
@@ -104,6 +108,8 @@ export function record(program: Program, profile: Profile, schedule?: string): R
       taskIds: rig.actors.map((actor) => actor.task.id),
       nameOfExtra: (word) =>
         program.nameOfExtra?.(word) ?? rig.machine.mountedFs?.nameOfExtra?.(word) ?? null,
+      stateBits: rig.machine.mountedFs?.stateBits ?? {},
+      valueOfExtra: (word, value) => rig.machine.mountedFs?.valueOfExtra?.(word, value) ?? null,
       powerCutBy: ending === 'thrown' && thrown instanceof PowerCut ? thrownBy : -1,
     };
   } finally {

@@ -10,7 +10,7 @@ import { wrap } from './wrap.js';
 
 /** Characters in a row, and the metrics of the font that every reader has in some form. */
 const CHARACTERS = 116;
-const FONT = 'ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace';
+const FONT = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 const CHAR_PX = 7.3;
 const LINE_PX = 16;
 const PAD_PX = 6;
@@ -30,6 +30,13 @@ const COLOURS: readonly (readonly [fill: string, edge: string])[] = [
   ['#ececec', '#5c5c5c'],
 ];
 const RED: readonly [fill: string, edge: string] = ['#fdd9d7', '#c3201b'];
+
+const STYLE = [
+  `text{font:12px ${FONT};fill:#1c1c1c;white-space:pre}`,
+  '.b{font-weight:bold}',
+  '.dim{fill:#5c5c5c}',
+  `.red{fill:${RED[1]};font-weight:bold}`,
+].join('');
 
 interface Column {
   readonly x: number;
@@ -88,10 +95,11 @@ class Picture {
     this.y += LINE_PX / 2;
     this.paragraph(legend(diagram), characters, 'dim');
     const height = Math.ceil(this.y + MARGIN_PX);
+    const size = `width="${this.width}" height="${height}" viewBox="0 0 ${this.width} ${height}"`;
     return [
-      `<svg xmlns="http://www.w3.org/2000/svg" width="${this.width}" height="${height}" viewBox="0 0 ${this.width} ${height}" role="img">`,
+      `<svg xmlns="http://www.w3.org/2000/svg" ${size} role="img">`,
       `<title>${escapeXml(`${diagram.program} under ${diagram.profile}: ${diagram.title}`)}</title>`,
-      `<style>text{font:12px ${escapeXml(FONT)};fill:#1c1c1c;white-space:pre}.b{font-weight:bold}.dim{fill:#5c5c5c}.red{fill:${RED[1]};font-weight:bold}</style>`,
+      `<style>${STYLE}</style>`,
       `<rect width="${this.width}" height="${height}" fill="#ffffff"/>`,
       ...lifelines,
       ...this.parts,
@@ -105,8 +113,8 @@ class Picture {
     this.diagram.actors.forEach((name, actor) => {
       const { x, width } = this.columns[actor];
       const [, edge] = COLOURS[actor % COLOURS.length];
+      this.box(x, width, height, `fill="${edge}"`);
       this.parts.push(
-        `<rect x="${px(x)}" y="${px(this.y)}" width="${px(width)}" height="${height}" rx="4" fill="${edge}"/>`,
         `<text x="${px(x + PAD_PX)}" y="${px(this.y + LINE_PX)}" class="b" style="fill:#ffffff">${escapeXml(name)}</text>`,
       );
     });
@@ -134,9 +142,8 @@ class Picture {
     const height = Math.max(rows.length, right.length) * LINE_PX + PAD_PX;
     const isWaiting = line.kind === 'sleep';
     this.number(line);
-    this.parts.push(
-      `<rect x="${px(x)}" y="${px(this.y)}" width="${px(width)}" height="${height}" rx="3" fill="${isWaiting ? '#ffffff' : fill}" stroke="${edge}"${isWaiting ? ' stroke-dasharray="3 3"' : ''}/>`,
-    );
+    const dashes = isWaiting ? ' stroke-dasharray="3 3"' : '';
+    this.box(x, width, height, `fill="${isWaiting ? '#ffffff' : fill}" stroke="${edge}"${dashes}`);
     for (const [i, row] of rows.entries()) this.text(x + PAD_PX, this.baseline(i), row, '');
     for (const [i, row] of right.entries()) this.text(this.state.x, this.baseline(i), row, '');
     this.y += height + ROW_GAP_PX;
@@ -149,11 +156,14 @@ class Picture {
     const rows = wrap(line.text, Math.floor((width - 2 * PAD_PX) / CHAR_PX));
     const height = rows.length * LINE_PX + PAD_PX;
     this.number(line);
-    this.parts.push(
-      `<rect x="${px(x)}" y="${px(this.y)}" width="${px(width)}" height="${height}" rx="3" fill="${fill}" stroke="${edge}"/>`,
-    );
+    this.box(x, width, height, `fill="${fill}" stroke="${edge}"`);
     for (const [i, row] of rows.entries()) this.text(x + PAD_PX, this.baseline(i), row, 'red');
     this.y += height + ROW_GAP_PX;
+  }
+
+  private box(x: number, width: number, height: number, paint: string): void {
+    const place = `x="${px(x)}" y="${px(this.y)}" width="${px(width)}" height="${height}"`;
+    this.parts.push(`<rect ${place} rx="3" ${paint}/>`);
   }
 
   private number({ number }: Line): void {

@@ -55,11 +55,11 @@ function contents(told: readonly Told[]): ToldContent[] {
 }
 
 /** The checksum, the store after it, and the read for the disk after that. */
-function torn(evidence: Evidence): Reason[] {
+function torn(evidence: Evidence, finding: Finding): Reason[] {
   const { world } = evidence;
   const all = contents(evidence.told);
   const sample = all.findLast(({ effect }) => effect.verb === 'samples');
-  if (sample === undefined) return strayStores(evidence);
+  if (sample === undefined) return strayStores(evidence, finding);
   const { pfn } = sample.effect;
   const writer = sample.event.actor;
   const first = all.find(
@@ -123,11 +123,14 @@ function pastPageTables({ told, world }: Evidence, store: ToldContent): Reason[]
 }
 
 /** Stores into a page that nothing will write: clean, or of no file any more. */
-function strayStores(evidence: Evidence): Reason[] {
-  const { world, told } = evidence;
+function strayStores({ world, told, recording }: Evidence, { task }: Finding): Reason[] {
+  const actors = recording.taskIds.map((_, actor) => world.actorName(actor));
+  // A finding that names one of them is about what that one stored.
+  const isAbout = (name: string): boolean => name === task || !actors.includes(task);
   const reasons: Reason[] = [];
   for (const store of contents(told)) {
     if (store.effect.verb !== 'stores' || store.page === null) continue;
+    if (!isAbout(world.actorName(store.event.actor))) continue;
     const { page } = store;
     // Who holds the folio lock fills it, or marks it dirty afterwards.
     const isTracked = ['dirty', 'writeback', 'locked'].some((flag) => page.flags.includes(flag));
@@ -139,12 +142,26 @@ function strayStores(evidence: Evidence): Reason[] {
           ? null
           : 'when it is clean and not under writeback';
     if (state === null || reasons.some(({ lines }) => lines.includes(store.line))) continue;
+    const taken = page.file === null ? takenOut(told, store) : undefined;
+    const since =
+      taken === undefined
+        ? ''
+        : `: ${world.actorName(taken.event.actor)} took it out at line ${String(taken.line)}`;
     reasons.push({
-      text: `${storesText(world, [store])} ${state}`,
-      lines: [store.line],
+      text: `${storesText(world, [store])} ${state}${since}`,
+      lines: [...(taken === undefined ? [] : [taken.line]), store.line],
     });
   }
   return reasons;
+}
+
+/** The last time before a store that its page left a file. */
+function takenOut(told: readonly Told[], store: ToldContent): Told | undefined {
+  const text = `takes page ${String(store.effect.pfn)} out of`;
+  return told.findLast(
+    ({ effect, line }) =>
+      effect.kind === 'said' && line < store.line && effect.text.startsWith(text),
+  );
 }
 
 /** Who took the buffers off, and who dirtied the page without them. */

@@ -47,6 +47,7 @@ export class World {
     this.lockKinds = lockKindsOf(recording);
     this.names = new WordNames(program.geometry, {
       nameOfExtra: recording.nameOfExtra,
+      valueOfExtra: recording.valueOfExtra,
       nameOfTask: (id) => this.actorName(recording.taskIds.indexOf(id)),
     });
   }
@@ -57,6 +58,14 @@ export class World {
 
   actorName(actor: number): string {
     return this.program.actors.at(actor)?.name ?? 'somebody';
+  }
+
+  /** The bits of i_state that a change has set and cleared: `+I_FREEING -I_WILL_FREE`; empty if none has a name. */
+  stateChange(before: number, after: number): string {
+    const changed = Object.entries(this.recording.stateBits).filter(
+      ([, bit]) => ((before ^ after) & bit) !== 0,
+    );
+    return changed.map(([name, bit]) => `${(after & bit) !== 0 ? '+' : '-'}${name}`).join(' ');
   }
 
   /** Takes the next event into account. */

@@ -60,6 +60,7 @@ export function falsePin(pageBytes = LAB_PAGE_BYTES): Program {
       { name: 'reader', run: look },
     ],
     verify: (m): Finding[] => brokenPromise(m, 'false-pin', 'fsync', promise),
+    nameOfExtra: (word) => (word === promise ? 'what fsync promised' : null),
   };
 }
 

@@ -16,7 +16,14 @@ import {
   stageWords,
   writeFile,
 } from './pinned-page.js';
-import { attachRegion, isRegistered, peerWrites, REGION_WORDS, registerRegion } from './region.js';
+import {
+  attachRegion,
+  isRegistered,
+  peerWrites,
+  REGION_WORDS,
+  regionWordName,
+  registerRegion,
+} from './region.js';
 
 /** RDMA into a mapped file; the flusher, an fsync, and a power cut. */
 export const H0C: Hazard = {
@@ -58,6 +65,8 @@ export function h0c(pageBytes = LAB_PAGE_BYTES): Program {
     ],
     verify,
     verifyAfterCut: verify,
+    nameOfExtra: (word) =>
+      word === promise ? 'what fsync promised' : regionWordName(word - region),
   };
 }
 

@@ -33,7 +33,7 @@ export const H1C: Hazard = {
     'takes a checksum, and sends the page to the disk. But the device does not store through a ' +
     'mapping. What reaches the disk need not be what the checksum was taken of: a read reports an ' +
     'error, RAID parity is wrong, a decrypted block is garbage.',
-  mayGoWrong: ['torn-write'],
+  mayGoWrong: ['torn-write', 'hang'],
   program: (_profile, pageBytes) => h1c(pageBytes),
 };
 

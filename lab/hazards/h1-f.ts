@@ -23,6 +23,7 @@ import {
   isRegistered,
   peerWrites,
   REGION_WORDS,
+  regionWordName,
   registerRegion,
 } from './region.js';
 
@@ -68,6 +69,10 @@ export function h1f(pageBytes = LAB_PAGE_BYTES): Program {
     ],
     verify,
     verifyAfterCut: verify,
+    nameOfExtra: (word) => {
+      if (word === captured) return 'captured';
+      return word === promise ? 'what sync promised' : regionWordName(word - region);
+    },
   };
 }
 

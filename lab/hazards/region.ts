@@ -16,6 +16,12 @@ import { FILE, fillPage, MM, VPN } from './pinned-page.js';
 /** Words of `extra` that a region takes. */
 export const REGION_WORDS = 1 + ODP_WORDS;
 
+/** What word `word` of those is, for diagrams; null if it is none of them. */
+export function regionWordName(word: number): string | null {
+  if (word < 0 || word >= REGION_WORDS) return null;
+  return word === 0 ? 'registered pfn' : `state ${String(word - 1)} of the ODP device`;
+}
+
 /** Tells the MMU of the device, if it is one that pins nothing. */
 export function attachRegion(m: Machine, at: number): void {
   if (m.profile.dmaReference === 'odp') m.notifier = odpPage(m, at);

@@ -50,7 +50,11 @@ test.serial('rules of a file stand beside the shipped ones, and are compared', a
   t.regex(text, /\nlinux-5\.2 +T\nmine +T\n/);
   t.regex(
     await succeeds(t, 'profile', 'diff', 'linux-6.12', 'mine', ...own),
-    /^directIoReference: .*\n +linux-6\.12 +pin: by pins\n(?:.*\n)* +mine +get: by plain references\n/,
+    /^directIoReference: how .*\n +linux-6\.12 +pin: by pins\n[\s\S]*\n +mine +get: by plain references\n +from mine\n$/,
+  );
+  t.regex(
+    await succeeds(t, 'profile', 'diff', 'linux-6.4', 'mine', ...own),
+    /longtermFilePin: [\s\S]*mine +refuse: are refused \(EFAULT\)\n +from linux-6\.5:/,
   );
   t.regex(await succeeds(t, 'lab', 'profile', 'show', 'mine', ...own), /^mine\nlinux-6\.12 with/);
   const wrong = join(temporaryFolder(t), 'wrong.yaml');

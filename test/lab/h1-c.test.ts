@@ -10,6 +10,7 @@ import { AsyncDriver } from '../../engine/sched/async.js';
 import { explore, replay } from '../../lab/explore.js';
 import { h1c } from '../../lab/hazards/h1-c.js';
 import { runInThreads } from '../../lab/threads.js';
+import { kindsOf, verdict } from '../support/lab.js';
 
 const linux = profileByName('linux-6.12');
 const bounce = profileByName('linux-6.12+P7-bounce');
@@ -41,6 +42,23 @@ test('with the pinned test before mkclean P7-bounce is torn again (kernel.md 4.4
   const result = explore(h1c(), { ...bounce, pinnedTest: 'before-mkclean' }, { stopAtFirst: true });
   t.is(result.verdict, 'unsafe');
   t.is(result.failures[0].finding.kind, 'torn-write');
+});
+
+test('what landed in 7.0, and to turn pages under writeback away (P10), leave it torn: refuted', (t) => {
+  for (const name of ['linux-7.0', 'linux-5.2+P10-no-gup-under-writeback']) {
+    t.deepEqual(kindsOf(t, h1c, profileByName(name)), ['torn-write'], name);
+  }
+});
+
+test('a lock across the pin (P2, P11) helps, if the pin then waits for writeback', (t) => {
+  t.is(verdict(h1c, profileByName('linux-5.17+P2-write-begin')), 'safe');
+  t.is(verdict(h1c, profileByName('linux-6.12+P11-page-lock')), 'safe');
+  const withoutStablePages = profileByName('linux-2.6.28+P11-page-lock');
+  t.deepEqual(kindsOf(t, h1c, withoutStablePages), ['torn-write']);
+});
+
+test('a flusher that waits for pins under the folio lock (W1) hangs: the pinner wants that lock', (t) => {
+  t.deepEqual(kindsOf(t, h1c, profileByName('linux-6.12+W1-block-mkclean')), ['hang']);
 });
 
 test('a search cut short by its budget does not call itself exhaustive', (t) => {

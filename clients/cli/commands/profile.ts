@@ -6,6 +6,7 @@ import { originOf } from '../../../engine/profile/origin.js';
 import type { Profile, Rules } from '../../../engine/profile/profile.js';
 import { profileByName, profileNames } from '../../../engine/profile/profiles.js';
 import { answerInWords, RULES, ruleNames } from '../../../engine/profile/rules.js';
+import { readProfileFile, type UserProfile } from '../../../lab/profile-file.js';
 import { makeCommand, makeGroup, optionsOf } from '../frame/command.js';
 import { formatTable, print, printJson } from '../frame/output.js';
 import { chooseProfile, readProfiles, withProfileFiles } from './lab/choose.js';
@@ -82,9 +83,9 @@ function diffCommand(): Command {
     .argument('<second>', 'the other one');
   return withProfileFiles(command).action((first: string, second: string) => {
     const { json, profileFile } = optionsOf(command, SHAPE);
-    const own = readProfiles(profileFile);
-    const [a, b] = [first, second].map((name) => chooseProfile(name, own));
-    const rules = ruleNames().filter((rule) => a[rule] !== b[rule]);
+    const own = profileFile.map(readProfileFile);
+    const [a, b] = [first, second].map((name) => sideOf(name, own));
+    const rules = ruleNames().filter((rule) => a.profile[rule] !== b.profile[rule]);
     if (json) printJson({ rules: rules.map((rule) => differenceOf(a, b, rule)) });
     else print(rules.map((rule) => formatDifference(a, b, rule)).join('\n\n') || NO_DIFFERENCE);
   });
@@ -92,23 +93,35 @@ function diffCommand(): Command {
 
 const NO_DIFFERENCE = 'They answer every question alike.';
 
-function differenceOf(a: Profile, b: Profile, rule: keyof Rules): object {
+/** A profile, and the shipped one under it if it is a user's. */
+interface Side {
+  readonly profile: Profile;
+  readonly base: Profile | null;
+}
+
+function sideOf(name: string, own: readonly UserProfile[]): Side {
+  const mine = own.find(({ profile }) => profile.name === name);
+  const profiles = own.map(({ profile }) => profile);
+  return mine ?? { profile: chooseProfile(name, profiles), base: null };
+}
+
+function differenceOf(a: Side, b: Side, rule: keyof Rules): object {
   return {
     rule,
     question: RULES[rule].question,
-    first: a[rule],
-    second: b[rule],
-    firstInWords: answerInWords(a, rule),
-    secondInWords: answerInWords(b, rule),
-    firstFrom: originOf(a, rule),
-    secondFrom: originOf(b, rule),
+    first: a.profile[rule],
+    second: b.profile[rule],
+    firstInWords: answerInWords(a.profile, rule),
+    secondInWords: answerInWords(b.profile, rule),
+    firstFrom: originOf(a.profile, rule, a.base),
+    secondFrom: originOf(b.profile, rule, b.base),
   };
 }
 
-function formatDifference(a: Profile, b: Profile, rule: keyof Rules): string {
-  const width = Math.max(a.name.length, b.name.length);
-  const answers = [a, b].flatMap((profile) => {
-    const { from, sources } = originOf(profile, rule);
+function formatDifference(a: Side, b: Side, rule: keyof Rules): string {
+  const width = Math.max(a.profile.name.length, b.profile.name.length);
+  const answers = [a, b].flatMap(({ profile, base }) => {
+    const { from, sources } = originOf(profile, rule, base);
     const indent = ' '.repeat(width + 4);
     return [
       `  ${profile.name.padEnd(width)}  ${answerInWords(profile, rule)}`,

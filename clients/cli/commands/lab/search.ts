@@ -3,7 +3,8 @@
 import type { Profile } from '../../../../engine/profile/profile.js';
 import type { Exploration } from '../../../../lab/explore.js';
 import type { Hazard } from '../../../../lab/hazard.js';
-import { exploreInThread, type SearchTask } from '../../../../lab/search-thread.js';
+import { exploreInThread } from '../../../../lab/search-thread.js';
+import type { SearchTask } from '../../../../lab/search-worker.js';
 import { CliError } from '../../frame/errors.js';
 import { startSpinner } from '../../frame/progress.js';
 
