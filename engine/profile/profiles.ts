@@ -24,6 +24,9 @@ const BEST_KNOWN: Partial<Rules> = {
   inlineConversion: 'mkwrite-retry',
   plainGupMayRetry: true,
   inlineGrowth: 'at-once',
+  pinKeeps: 'file',
+  vmspliceDax: 'refuse',
+  deviceRemoval: 'notify',
 };
 
 const bestKnown: Profile = {
@@ -35,7 +38,9 @@ const bestKnown: Profile = {
     'its buffers, its reservation and its dirty bit; background writeback skips it, fsync bounces ' +
     'it (tested after mkclean); page replacement waits; every clean-to-dirty transition goes ' +
     'through page_mkwrite; an inline file is converted under i_rwsem by a fault that drops ' +
-    'mmap_lock for it, and gives up its inline data at once when it grows.',
+    'mmap_lock for it, and gives up its inline data at once when it grows. A pin ' +
+    'of persistent memory keeps the open file behind it, and so its inode and its mount; vmsplice ' +
+    'of such pages is refused; and the removal of a device tells who uses it, and waits.',
 };
 
 /** Names of the shipped profiles: the kernels, each proposal on its base, and on older kernels where it has more to fix, and best-known. */

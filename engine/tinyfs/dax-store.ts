@@ -28,6 +28,7 @@ import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
 import { BareFs } from './bare.js';
 import { I_NAMES, InodeLife, type InodeOperations } from './inode-life.js';
+import { Mounts } from './mounts.js';
 import { kfree, kmalloc, reclaim } from './slab.js';
 
 /** How large the file system is. */
@@ -80,7 +81,8 @@ export class DaxStore extends BareFs implements InodeOperations {
 
   /** The file system of this machine. */
   static of(m: Machine): DaxStore {
-    if (m.fs instanceof DaxStore) return m.fs;
+    const fs = m.fs instanceof Mounts ? m.fs.a : m.fs;
+    if (fs instanceof DaxStore) return fs;
     throw new InvariantError('no DaxStore is mounted on this machine');
   }
 

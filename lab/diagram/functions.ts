@@ -157,7 +157,7 @@ const TITLES: ReadonlyMap<string, string | null> = new Map<string, string | null
   ['removeDevice', 'remove'],
 
   // Devices and calls
-  ['transfer', ''],
+  ['transfer', 'DMA'],
   ['readThroughPin', ''],
   ['deviceStore', ''],
   ['deviceLoad', ''],

@@ -1,10 +1,10 @@
-// The scene of the fsdax hazards: file F of one page on persistent memory, mapped by a process; a
-// device that fills the page for a direct I/O read of some other file; and file H, which gets F's
-// block as soon as that is free.
+// The scene of the fsdax hazards: file F of one page on persistent memory, mapped by a process; file
+// G of another file system, on a disk, which direct I/O reads into that page; and file H, beside F,
+// which gets F's block as soon as that is free. The direct I/O has a reference to G, and none to F.
 
 import type { Finding } from '../../engine/finding.js';
 import type { Machine } from '../../engine/machine.js';
-import { load, store } from '../../engine/memory/word.js';
+import { load } from '../../engine/memory/word.js';
 import { faultIn } from '../../engine/mm/access.js';
 import { beginShortPin, endShortPin } from '../../engine/mm/dax-break.js';
 import { PIN_BIAS } from '../../engine/mm/folio.js';
@@ -15,11 +15,14 @@ import { Errno } from '../../engine/sched/errors.js';
 import type { Op, Task } from '../../engine/sched/op.js';
 import { lab, STEP } from '../../engine/sched/step.js';
 import { DaxStore, daxStoreWords } from '../../engine/tinyfs/dax-store.js';
+import { Mounts } from '../../engine/tinyfs/mounts.js';
+import { SOURCE_WORDS, SourceStore } from '../../engine/tinyfs/source-store.js';
 import type { ActorSource, Program } from '../program.js';
 
-/** Inode slots. F and H are files of one DAX file system; what the device reads lies elsewhere. */
+/** Inode slots. F and H are files of the DAX file system, G of the other one. */
 export const F = 0;
 export const H = 1;
+const G = 2;
 export const MM = 0;
 export const VPN = 0;
 
@@ -44,8 +47,9 @@ export interface Scene {
   readonly verify?: (m: Machine, fs: DaxStore) => Finding[];
 }
 
+const SOURCE_BASE = daxStoreWords(STORE);
 /** The frame that the device was told of, and a word of the program's own. */
-const IN_FLIGHT = daxStoreWords(STORE);
+const IN_FLIGHT = SOURCE_BASE + SOURCE_WORDS;
 export const OWN_WORD = IN_FLIGHT + 1;
 
 /** A program on the scene. F is mapped writable, and its descriptor closed: the mapping has the only reference. */
@@ -59,13 +63,13 @@ export function daxProgram(scene: Scene): Program {
       mms: 1,
       mmPages: 1,
       vmas: 1,
-      inodes: STORE.files,
+      inodes: STORE.files + 1,
       nodes: 1,
       framesInState: true,
       extraWords: OWN_WORD + 1,
     },
     attach: (m) => {
-      m.fs = new DaxStore(m, STORE);
+      m.fs = new Mounts(new DaxStore(m, STORE), new SourceStore(m, G, SOURCE_BASE), G);
     },
     setUp: (task, m) => setUp(task, m, scene),
     actors: scene.actors,
@@ -85,8 +89,10 @@ export function daxProgram(scene: Scene): Program {
 }
 
 function* setUp(task: Task, m: Machine, scene: Scene): Op<void> {
-  const fs = new DaxStore(m, STORE);
+  const fs = DaxStore.of(m);
   fs.format();
+  new SourceStore(m, G, SOURCE_BASE).format(DEVICE_DATA);
+  m.state.iCount[G] = 1; // open, and held by every direct I/O on it (kiocb)
   yield* fs.writeWord(task, F, F_DATA);
   createMm(m);
   const flags = VM.read | VM.write | VM.shared;
@@ -113,8 +119,7 @@ export function* pinForDirectIo(task: Task, m: Machine): Op<number> {
 /** The device stores into the page, and the completion gives the page back. DAX pages are not marked dirty. */
 function* transfer(task: Task, m: Machine, pfn: number): Op<void> {
   beginShortPin(task, m);
-  if (lab?.point()) yield STEP;
-  store(m.frames.wordSegment(pfn), m.frames.wordOffset(pfn), DEVICE_DATA);
+  yield* new SourceStore(m, G, SOURCE_BASE).transfer(pfn);
   endShortPin(task, m);
   yield* unpinDirectIo(task, m, pfn);
 }

@@ -11,7 +11,7 @@ import { h2b } from '../../lab/hazards/h2-b.js';
 import { h2f } from '../../lab/hazards/h2-f.js';
 import { hazardByName } from '../../lab/hazards/index.js';
 
-const BUDGET = 200_000;
+const BUDGET = 300_000;
 
 const P13 = 'linux-6.12+P13-evict-under-locks';
 const P14 = 'linux-6.12+P14-break-final';
