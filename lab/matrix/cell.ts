@@ -4,6 +4,7 @@ import type { FindingKind } from '../../engine/finding.js';
 import type { Profile } from '../../engine/profile/profile.js';
 import { type Exploration, explore, type Failure } from '../explore.js';
 import { type Hazard, LAB_PAGE_BYTES } from '../hazard.js';
+import { minimise } from '../minimise.js';
 import type { Program } from '../program.js';
 import { formatSchedule, parseSchedule } from '../search/schedule.js';
 import { type Asked, AskedRules } from './asked.js';
@@ -13,6 +14,9 @@ import { type Asked, AskedRules } from './asked.js';
  * the same matrix.
  */
 export const CELL_BUDGET = 200_000;
+
+/** Executions in which the failure of a cell is made shorter. */
+const MINIMISE_BUDGET = 20_000;
 
 export type CellVerdict = Exploration['verdict'] | 'not-applicable';
 
@@ -102,10 +106,11 @@ function outcomeOf(hazard: Hazard, profile: Profile, budget: number): Outcome {
   };
 }
 
-/** The failure that readers are shown: fewest preemptions, then fewest decisions, then the first. */
-function shortest(_program: Program, _profile: Profile, failures: readonly Failure[]): Failure {
+/** The failure that readers are shown: the one with the fewest preemptions, made as short as it can be. */
+function shortest(program: Program, profile: Profile, failures: readonly Failure[]): Failure {
   const decisions = ({ schedule }: Failure): number => parseSchedule(schedule).choices.length;
-  return [...failures].sort(
+  const [first] = [...failures].sort(
     (a, b) => a.preemptions - b.preemptions || decisions(a) - decisions(b),
-  )[0];
+  );
+  return minimise(program, profile, first, MINIMISE_BUDGET);
 }
