@@ -386,10 +386,13 @@ function* shortPin(task: Task, at: Context, vpn: number, pages: number, write: b
   const flags = write ? FOLL.write : 0;
   const held = yield* holdPages(task, m, at.process.mm, vpn, pages, flags, reference, pfns);
   if (held < pages) {
-    yield* dropPages(task, m, pfns, held, reference, false);
+    yield* dropPages(task, m, pfns, held, reference, false, flags);
     throw new Errno('EFAULT', `only ${held} of ${pages} pages can be pinned`);
   }
-  return { pfns, release: (each, dirty) => dropPages(each, m, pfns, pages, reference, dirty) };
+  return {
+    pfns,
+    release: (each, dirty) => dropPages(each, m, pfns, pages, reference, dirty, flags),
+  };
 }
 
 /** As RDMA registers memory; where the rules in force ask for a layout lease, with one. */

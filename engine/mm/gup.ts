@@ -20,6 +20,7 @@ import {
   PIN_BIAS,
   tryGet,
   unlockFolio,
+  unlockNewFolio,
   waitOnWriteback,
   waitStable,
 } from './folio.js';
@@ -420,7 +421,7 @@ export function* unpinUserPages(
     }
     if (locked && pfn < m.mediaFirst) {
       if (lab?.point()) yield STEP;
-      unlockFolio(task, m, pfn);
+      unlockPinned(task, m, pfn);
     }
     const before =
       lab === null
@@ -431,6 +432,12 @@ export function* unpinUserPages(
   }
   if (reference === PIN_BIAS) countPins(m, 0, count);
   if (kept !== null) for (const inode of kept) yield* m.fs.putInode(task, inode);
+}
+
+/** Unlocks the folio of a short pin. The lock goes with the pin: another task may have taken it. One step. */
+function unlockPinned(task: Task, m: Machine, pfn: number): void {
+  if (m.lockdep === null || m.lockdep.holds(task, m.folioClass)) unlockFolio(task, m, pfn);
+  else unlockNewFolio(m, pfn);
 }
 
 /**

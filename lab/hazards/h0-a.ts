@@ -65,7 +65,7 @@ function* submit(task: Task, m: Machine): Op<void> {
 /** The disk fills the page, and the read completes. */
 function* directIo(task: Task, m: Machine): Op<void> {
   yield* fillPage(m, PFN, BY_DEVICE);
-  yield* dropPages(task, m, buffer(), 1, m.profile.directIoReference, true);
+  yield* dropPages(task, m, buffer(), 1, m.profile.directIoReference, true, FOLL.write);
 }
 
 /** The pages of the read. */

@@ -79,7 +79,7 @@ function* device(task: Task, m: Machine, region: number): Op<void> {
   // With a bounce buffer (7.0) it is the CPU that stores here, as the read completes: through the
   // pin as well, and no more noticed.
   yield* fillPage(m, PFN, BY_DEVICE);
-  yield* dropPages(task, m, buffer(), 1, m.profile.directIoReference, true);
+  yield* dropPages(task, m, buffer(), 1, m.profile.directIoReference, true, FOLL.write);
 }
 
 /** The pages of the read. */

@@ -58,8 +58,7 @@ export function h1f(pageBytes = LAB_PAGE_BYTES): Program {
     },
     setUp: function* (task, m) {
       yield* mapAndStore(task, m);
-      // Before 5.7 nobody could say for how long a page is meant to be held.
-      yield* registerRegion(task, m, region, m.profile.dmaReference === 'pin');
+      yield* registerRegion(task, m, region, isLongterm(m));
       yield* writtenOnce(task, m);
     },
     actors: [
@@ -76,13 +75,18 @@ export function h1f(pageBytes = LAB_PAGE_BYTES): Program {
   };
 }
 
+/** Before 5.7 nobody could say for how long a page is meant to be held. */
+function isLongterm(m: Machine): boolean {
+  return m.profile.dmaReference === 'pin';
+}
+
 /** A frame is stored and handed to the program; much later the driver lets the page go. */
 function* driver(task: Task, m: Machine, region: number, captured: number): Op<void> {
   if (!isRegistered(m, region)) return;
   yield* peerWrites(task, m, region, BY_DEVICE);
   if (lab?.point()) yield STEP;
   store(m.state.extra, captured, BY_DEVICE);
-  yield* deregisterRegion(task, m, region);
+  yield* deregisterRegion(task, m, region, isLongterm(m));
 }
 
 /** sync(2): what was captured before it is safe after it. */

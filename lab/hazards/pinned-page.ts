@@ -95,7 +95,8 @@ export function* writeFile(task: Task, m: Machine, mode: 'none' | 'all'): Op<voi
  * for the pin: then the page is dirty still.
  */
 export function* writtenOnce(task: Task, m: Machine): Op<void> {
-  if (m.profile.pinnedSyncNone !== 'wait') yield* writeFile(task, m, 'none');
+  const { pinnedSyncNone, shortPinHolds } = m.profile;
+  if (pinnedSyncNone !== 'wait' && shortPinHolds === 'nothing') yield* writeFile(task, m, 'none');
 }
 
 /**

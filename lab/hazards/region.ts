@@ -34,14 +34,17 @@ export function attachRegion(m: Machine, at: number): void {
 export function* registerRegion(task: Task, m: Machine, at: number, longterm = true): Op<void> {
   if (m.profile.dmaReference === 'odp') return;
   if (m.profile.longtermFilePin === 'lease') yield* takeLease(m, FILE, MM);
-  const flags = longterm ? FOLL.write | FOLL.longterm : FOLL.write;
   const pfns = new Int32Array(1);
   try {
-    yield* holdPages(task, m, MM, VPN, 1, flags, dmaReference(m), pfns);
+    yield* holdPages(task, m, MM, VPN, 1, flagsOf(longterm), dmaReference(m), pfns);
     m.state.extra[at] = pfns[0];
   } catch (error) {
     if (!(error instanceof Errno)) throw error; // refused: the device never hears of the page
   }
+}
+
+function flagsOf(longterm: boolean): number {
+  return longterm ? FOLL.write | FOLL.longterm : FOLL.write;
 }
 
 /** Has the device anything to write to? */
@@ -59,11 +62,14 @@ export function* peerWrites(task: Task, m: Machine, at: number, value: number): 
   }
 }
 
-/** Ends the registration: what the device may have written is marked dirty, and let go. */
-export function* deregisterRegion(task: Task, m: Machine, at: number): Op<void> {
+/**
+ * Ends the registration: what the device may have written is marked dirty, and let go.
+ * @param longterm as in registerRegion()
+ */
+export function* deregisterRegion(task: Task, m: Machine, at: number, longterm = true): Op<void> {
   if (m.profile.dmaReference === 'odp') return;
   const pfns = new Int32Array(1).fill(read(m.state.extra, at));
-  yield* dropPages(task, m, pfns, 1, dmaReference(m), true);
+  yield* dropPages(task, m, pfns, 1, dmaReference(m), true, flagsOf(longterm));
 }
 
 function odpPage(m: Machine, at: number): OdpPage {
