@@ -23,7 +23,8 @@ export function exportCommand(): Command {
     .option('--out <file>', 'write it there (default: standard output)')
     .addHelpText(
       'after',
-      `\nThe program races, round after round; that it sees nothing proves nothing. Run it on a scratch file\nsystem. Hazards with a program: ${exportable().join(', ')}.`,
+      '\nThe program races, round after round; that it sees nothing proves nothing. Run it on a scratch file\n' +
+        `system. Hazards with a program: ${exportable().join(', ')}.`,
     );
   return command.action((name: string) => {
     const { json, out } = optionsOf(command, SHAPE);
