@@ -5,7 +5,7 @@ import { benchDma } from './dma.js';
 import { benchFootprint } from './footprint.js';
 import { benchGrowth } from './growth.js';
 import { benchIpc } from './ipc.js';
-import { benchLab, benchLabReset } from './lab.js';
+import { benchLab, benchLabReduction, benchLabReset } from './lab.js';
 import { type BenchOptions, type BenchResult, RUNS_MAX, RUNS_MIN } from './measure.js';
 import { benchPin, benchPin2Cpu } from './pin.js';
 import { benchWriteback } from './writeback.js';
@@ -68,7 +68,7 @@ const BENCHES: readonly Bench[] = [
   {
     name: 'lab',
     title: 'executions of the lab per second, and what a reset costs',
-    run: (options) => [benchLab(options), benchLabReset(options)],
+    run: (options) => [...benchLab(options), benchLabReduction(options), benchLabReset(options)],
   },
 ];
 

@@ -23,6 +23,8 @@ export type ClaimOutcome = keyof typeof CLAIM_OUTCOMES;
 
 export interface Claim {
   readonly proposal: string;
+  /** The kernel on which it is judged. */
+  readonly base: string;
   readonly hazard: string;
   /** What was said of the hazard: nothing for side effects. */
   readonly said: 'fixes' | 'does-not-fix' | 'nothing';
@@ -42,27 +44,44 @@ export function judgeClaims(matrix: Matrix): Claim[] {
 }
 
 function judgeProposal(matrix: Matrix, proposal: Proposal): Claim[] {
+  const kernels = [proposal.base, ...(proposal.alsoOn ?? [])];
   return matrix.hazards.flatMap((hazard) => {
-    const before = cellAt(matrix, hazard, proposal.base);
-    const after = cellAt(matrix, hazard, `${proposal.base}+${proposal.id}`);
-    if (before === undefined || after === undefined) return [];
     const said = proposal.claims.includes(hazard)
       ? 'fixes'
       : proposal.disclaims.includes(hazard)
         ? 'does-not-fix'
         : 'nothing';
-    const outcome = judge(said, before, after);
-    if (outcome === null) return [];
-    return {
-      proposal: proposal.id,
+    const judged = kernels.flatMap((base) => judgeOn(matrix, proposal.id, hazard, said, base));
+    // The newest kernel that has something to judge.
+    return judged.find(({ outcome }) => outcome !== 'moot') ?? judged.slice(0, 1);
+  });
+}
+
+function judgeOn(
+  matrix: Matrix,
+  proposal: string,
+  hazard: string,
+  said: Claim['said'],
+  base: string,
+): Claim[] {
+  const before = cellAt(matrix, hazard, base);
+  const after = cellAt(matrix, hazard, `${base}+${proposal}`);
+  if (before === undefined || after === undefined) return [];
+  const outcome = judge(said, before, after);
+  if (outcome === null) return [];
+  const schedule = after.schedule ?? before.schedule;
+  return [
+    {
+      proposal,
+      base,
       hazard,
       said,
       outcome,
       before: before.failures,
       after: after.failures,
-      schedule: after.schedule ?? before.schedule,
-    };
-  });
+      schedule,
+    },
+  ];
 }
 
 function judge(said: Claim['said'], before: Cell, after: Cell): ClaimOutcome | null {

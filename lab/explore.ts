@@ -1,18 +1,20 @@
 // Searching the schedules of a program: all of them, depth first with a growing bound of preemptions
 // or by partial orders; some, drawn at random; or the one that is given.
 
-import type { Finding } from '../engine/finding.js';
 import type { Profile } from '../engine/profile/profile.js';
-import { Errno, InvariantError } from '../engine/sched/errors.js';
+import { InvariantError } from '../engine/sched/errors.js';
 import type { Program } from './program.js';
-import { Rig, type RunResult } from './rig.js';
+import { replay } from './replay.js';
+import { Rig } from './rig.js';
 import { DepthFirst, UNBOUNDED } from './search/depth-first.js';
 import { Dpor } from './search/dpor.js';
 import { Pct } from './search/pct.js';
 import { RandomWalk } from './search/random-walk.js';
-import { formatSchedule, parseSchedule } from './search/schedule.js';
-import { Script } from './search/script.js';
 import type { Strategy } from './search/strategy.js';
+import { type Failure, Tally } from './tally.js';
+
+export { replay, replayRig } from './replay.js';
+export type { Failure } from './tally.js';
 
 /** The result of a search. */
 export interface Exploration {
@@ -37,12 +39,6 @@ export interface Exploration {
   readonly failures: readonly Failure[];
 }
 
-export interface Failure {
-  readonly finding: Finding;
-  readonly schedule: string;
-  readonly preemptions: number;
-}
-
 /** All but `blocked` of its executions are the only one of their trace. */
 export interface Reduction {
   /** Distinct traces: schedules of which none is another in a different order of independent steps. */
@@ -56,13 +52,13 @@ export const STRATEGIES = ['dfs', 'dpor', 'random', 'pct'] as const;
 
 export interface ExploreOptions {
   /**
-   * `dfs` (default): depth first, bound after bound, entering each state once. `dpor`: one schedule of
-   * every trace, without a bound. `random`: drawn step by step. `pct`: drawn by priorities.
+   * `dfs` (default): depth first, bound after bound, entering each state once, and then `dpor`: one
+   * schedule of every trace, without a bound. `random`: drawn step by step. `pct`: by priorities.
    */
   readonly strategy?: (typeof STRATEGIES)[number];
-  /** dfs: preemptions up to which schedules are tried before all are. Default: 0, 1, 2, 3, all. */
+  /** dfs: preemptions up to which schedules are tried. Default: 0, 1, 2, 3, then all by dpor. */
   readonly bounds?: readonly number[];
-  /** pct: orderings of steps that a failure may take. Default: 3. */
+  /** pct: orderings of steps that a failure may take. Default: 5. */
   readonly depth?: number;
   /** random, pct: the same seed draws the same schedules. Default: 1. */
   readonly seed?: number;
@@ -86,7 +82,7 @@ export const SAMPLES = 10_000;
 /** Executions between two reports of progress. */
 const PROGRESS_EVERY = 1024;
 
-const BOUNDS: readonly number[] = [0, 1, 2, SAFE_BOUND, UNBOUNDED];
+const BOUNDS: readonly number[] = [0, 1, 2, SAFE_BOUND];
 
 /**
  * Searches the schedules of a program for failures. With `dfs` those found first have the fewest
@@ -97,7 +93,7 @@ export function explore(
   profile: Profile,
   options: ExploreOptions = {},
 ): Exploration {
-  const { strategy = 'dfs', seed = 1, depth = 3 } = options;
+  const { strategy = 'dfs', seed = 1, depth = 5 } = options;
   const isDrawn = strategy === 'random' || strategy === 'pct';
   const search = new Search(program, profile, {
     budget: options.budget ?? (isDrawn ? SAMPLES : BUDGET),
@@ -105,9 +101,11 @@ export function explore(
     onProgress: options.onProgress ?? null,
   });
   switch (strategy) {
-    case 'dfs':
-      for (const bound of options.bounds ?? BOUNDS) if (!search.within(bound)) break;
+    case 'dfs': {
+      const goesOn = (options.bounds ?? BOUNDS).every((bound) => search.within(bound));
+      if (goesOn && options.bounds === undefined) search.byTraces();
       break;
+    }
     case 'dpor':
       search.byTraces();
       break;
@@ -119,36 +117,6 @@ export function explore(
       break;
   }
   return search.result();
-}
-
-/**
- * Runs the one schedule that `text` names.
- * @throws Errno EINVAL if it belongs to another program or does not fit this one
- */
-export function replay(program: Program, profile: Profile, text: string): RunResult {
-  return replayRig(program, profile, text).run();
-}
-
-/** A rig that runs the one schedule that `text` names. @throws as replay() */
-export function replayRig(program: Program, profile: Profile, text: string): Rig {
-  const schedule = parseSchedule(text);
-  if (schedule.program !== program.name || schedule.profile !== profile.name) {
-    throw new Errno(
-      'EINVAL',
-      `schedule of ${schedule.program} under ${schedule.profile}, not of ${program.name} ` +
-        `under ${profile.name}: replay it with what it names`,
-    );
-  }
-  const script = new Script(schedule.choices);
-  const rig = new Rig(program, profile, script, null);
-  rig.afterRun = () => {
-    if (script.misfit < 0) return;
-    throw new Errno(
-      'EINVAL',
-      `schedule does not fit ${program.name}: decision ${String(script.misfit)} names an actor that can't run there`,
-    );
-  };
-  return rig;
 }
 
 /** One search, in one or more rounds. */
@@ -192,10 +160,26 @@ class Search {
 
   /** Runs what the strategy picks. True if it came to its end: not by the budget, nor by a first failure. */
   run(strategy: Strategy): boolean {
-    const { budget, stopAtFirst, onProgress } = this.limits;
-    const { tally } = this;
     const rig = new Rig(this.program, this.profile, strategy, strategy.hash);
     rig.driver.watcher = strategy.watcher;
+    const { stackTraceLimit } = Error;
+    // A BUG or a power cut may end every second run: nobody looks at their stacks.
+    Error.stackTraceLimit = 0;
+    try {
+      return this.loop(strategy, rig);
+    } catch (error) {
+      Error.stackTraceLimit = stackTraceLimit;
+      // A defect is met again in its schedule, this time with its stack.
+      replay(this.program, this.profile, this.tally.schedule(rig));
+      throw error;
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+  }
+
+  private loop(strategy: Strategy, rig: Rig): boolean {
+    const { budget, stopAtFirst, onProgress } = this.limits;
+    const { tally } = this;
     while (tally.executions < budget) {
       strategy.begin();
       const run = rig.run();
@@ -225,54 +209,5 @@ class Search {
       steps: tally.steps,
       failures: [...tally.failures.values()],
     };
-  }
-}
-
-class Tally {
-  executions = 0;
-  steps = 0;
-  livelocks = 0;
-  readonly failures = new Map<string, Failure>();
-
-  constructor(
-    private readonly program: Program,
-    private readonly profile: Profile,
-  ) {}
-
-  count(run: RunResult, rig: Rig): void {
-    this.executions++;
-    this.steps += run.steps;
-    if (run.ending === 'livelock') this.livelocks++;
-    for (const finding of run.findings) {
-      const key = `${finding.kind} ${finding.task} ${finding.message}`;
-      if (this.failures.has(key)) continue;
-      const { preemptions } = rig.driver;
-      this.failures.set(key, { finding, schedule: this.schedule(rig), preemptions });
-    }
-    // 1, 2, 4, 8, ...: a sample that costs nothing.
-    if ((this.executions & (this.executions - 1)) === 0) this.checkDeterminism(run, rig);
-  }
-
-  private schedule(rig: Rig): string {
-    return formatSchedule({
-      program: this.program.name,
-      profile: this.profile.name,
-      choices: rig.driver.choices(),
-    });
-  }
-
-  /** The same choices must come to the same: else nothing that a search says is worth anything. */
-  private checkDeterminism(run: RunResult, rig: Rig): void {
-    if (run.ending === 'abandoned') return;
-    const again = replay(this.program, this.profile, this.schedule(rig));
-    const same =
-      again.ending === run.ending &&
-      again.steps === run.steps &&
-      JSON.stringify(again.findings) === JSON.stringify(run.findings);
-    if (same) return;
-    throw new InvariantError(
-      `${this.program.name} is not deterministic: ${this.schedule(rig)} ended in ${run.ending} ` +
-        `after ${String(run.steps)} steps, and again in ${again.ending} after ${String(again.steps)}`,
-    );
   }
 }

@@ -48,6 +48,8 @@ export { BareFs } from '../engine/tinyfs/bare.js';
 export { PageStore, pageStoreWords } from '../engine/tinyfs/page-store.js';
 // Searching, replaying, checking
 export { check, type HiddenRace } from './checker.js';
+// Claims of proposals beside a matrix
+export { type Claim, type ClaimOutcome, judgeClaims } from './claims.js';
 // Diagrams
 export { type Broken, type Diagram, diagram, diagramOf } from './diagram/diagram.js';
 export { formatHtml } from './diagram/html.js';
@@ -68,6 +70,12 @@ export {
 // Hazards and programs
 export { type Hazard, LAB_PAGE_BYTES } from './hazard.js';
 export { HAZARDS, hazardByName, hazardNames } from './hazards/index.js';
+// The matrix: of shipped hazards with all cores, or of one's own cell by cell
+export { type Cell, cellOf, type Searched, searchCell } from './matrix/cell.js';
+export { computeMatrix, type MatrixRequest } from './matrix/matrix.js';
+export { fillMatrix, type MatrixOptions } from './matrix/run.js';
+export { formatMatrix, type Matrix, parseMatrix } from './matrix/stored.js';
+export { type Minimised, minimise } from './minimise.js';
 export { parseProfile, readProfileFile, type UserProfile } from './profile-file.js';
 export { type ActorSource, POWER_CUT, type Program } from './program.js';
 export type { RunResult } from './rig.js';

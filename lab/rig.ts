@@ -7,7 +7,14 @@ import { initAllocator } from '../engine/mm/alloc.js';
 import { initNodes } from '../engine/mm/pagecache.js';
 import type { Profile } from '../engine/profile/profile.js';
 import { InvariantError, KernelBug } from '../engine/sched/errors.js';
-import { type Actor, type Chooser, type Ending, LabDriver } from '../engine/sched/lab-driver.js';
+import {
+  type Actor,
+  type Chooser,
+  DECISIONS_MAX,
+  type Ending,
+  LabDriver,
+  STEPS_MAX,
+} from '../engine/sched/lab-driver.js';
 import type { StateHash } from '../engine/sched/state-hash.js';
 import { PowerCut, type Program } from './program.js';
 import { WaitFor } from './wait-for.js';
@@ -18,6 +25,10 @@ export interface RunResult {
   readonly findings: readonly Finding[];
   readonly steps: number;
 }
+
+const LIVELOCK =
+  `livelock: no end after ${String(DECISIONS_MAX)} choices of an actor, ` +
+  `or ${String(STEPS_MAX)} steps`;
 
 const NO_CHOICE: Chooser = { choose: (_, current) => current };
 
@@ -88,7 +99,7 @@ export class Rig {
         this.addDeadlock();
         break;
       case 'livelock':
-        this.add('hang', 'all', 'the run never ended: stopped as a livelock');
+        this.add('hang', 'all', LIVELOCK);
         break;
       case 'thrown':
         this.judgeThrown(driver.thrown, this.actors[driver.thrownBy].name);

@@ -38,11 +38,13 @@ const bestKnown: Profile = {
     'mmap_lock for it, and gives up its inline data at once when it grows.',
 };
 
-/** Names of the shipped profiles: the kernels, each proposal on its own base, and best-known. */
+/** Names of the shipped profiles: the kernels, each proposal on its base, and on older kernels where it has more to fix, and best-known. */
 export function profileNames(): string[] {
   return [
     ...BASES.keys(),
-    ...PROPOSALS.map((proposal) => `${proposal.base}+${proposal.id}`),
+    ...PROPOSALS.flatMap(({ id, base, alsoOn = [] }) =>
+      [base, ...alsoOn].map((kernel) => `${kernel}+${id}`),
+    ),
     bestKnown.name,
   ];
 }

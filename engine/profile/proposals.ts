@@ -10,6 +10,8 @@ export interface Proposal {
   readonly what: string;
   /** The kernel on which the hazard that it is for is alive. */
   readonly base: string;
+  /** Older kernels, on which other hazards that it is for are alive. */
+  readonly alsoOn?: readonly string[];
   /** Hazards that its authors claimed it would fix. */
   readonly claims: readonly string[];
   /** Hazards that they, or their reviewers, said it would not. */
@@ -55,6 +57,7 @@ export const PROPOSALS: readonly Proposal[] = [
     who: 'Ts’o’s wish; Hillf 2019',
     what: 'the cleaner skips pinned dirty pages, for fsync too',
     base: 'linux-6.12',
+    alsoOn: ['linux-5.17'],
     claims: ['H0-a', 'H0-b', 'H1-b'],
     disclaims: ['H0-c'],
     fate: 'not merged: a pin can last for ever, and fsync then promises what it did not do',
@@ -137,6 +140,7 @@ export const PROPOSALS: readonly Proposal[] = [
     who: 'Hubbard 2019',
     what: 'no pin at all: the device follows the invalidations of the MMU and faults',
     base: 'linux-6.12',
+    alsoOn: ['linux-5.17'],
     claims: ['H0-a', 'H0-c', 'H1-b', 'H1-d', 'H1-e', 'H1-f'],
     disclaims: [],
     fate: 'exists for hardware that can fault',
@@ -357,6 +361,7 @@ export const PROPOSALS: readonly Proposal[] = [
     who: 'Kara 2018',
     what: 'cleaning waits until the pins are gone',
     base: 'linux-6.12',
+    alsoOn: ['linux-5.17'],
     claims: ['H0-a', 'H1-b', 'H1-c'],
     disclaims: ['H0-c'],
     fate: 'rejected: mkclean is needed to zero the tail of a file and for checksums',
@@ -367,6 +372,7 @@ export const PROPOSALS: readonly Proposal[] = [
     who: 'Kara, RFC of February 2023',
     what: 'background writeback skips pinned pages, fsync bounces them',
     base: 'linux-6.12',
+    alsoOn: ['linux-5.17'],
     claims: ['H0-a', 'H0-c', 'H1-b', 'H1-c'],
     disclaims: ['H1-d'],
     fate: 'not merged; Hellwig against block bounce, Chinner wants the reservation taken',
@@ -382,6 +388,7 @@ export const PROPOSALS: readonly Proposal[] = [
     who: 'Hellwig and Kara 2023',
     what: 'a long-term registration of a shared file page gets a private copy, which fsync writes back',
     base: 'linux-6.12',
+    alsoOn: ['linux-5.17'],
     claims: ['H0-c', 'H1-b', 'H1-f'],
     disclaims: [],
     fate: 'an idea of the thread',

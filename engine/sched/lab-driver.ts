@@ -88,6 +88,8 @@ export class LabDriver implements LabHooks {
   decisions = 0;
   /** Decisions of this run that switched away from an actor that could go on. */
   preemptions = 0;
+  /** Bit per actor that has run in this run. */
+  tookPart = 0;
   /** What ended a run as `thrown`, and by which actor. */
   thrown: unknown = null;
   thrownBy = -1;
@@ -169,6 +171,7 @@ export class LabDriver implements LabHooks {
     this.steps = 0;
     this.decisions = 0;
     this.preemptions = 0;
+    this.tookPart = 0;
     this.current = -1;
     this.givenUp = false;
     this.isLivelock = false;
@@ -200,11 +203,14 @@ export class LabDriver implements LabHooks {
 
   /** Runs actor `i` up to its next pause. */
   private resume(i: number): boolean {
+    this.tookPart |= 1 << i;
     try {
       const result = this.ops[i].next();
       if (result.done === true) {
         this.status[i] = DONE;
         this.ready &= ~(1 << i);
+        // Even if its last step changed nothing, it is in another state than before.
+        if (this.hash !== null) this.hash.point(i);
         if (this.watcher !== null) this.watcher.end(i);
       } else {
         this.settle(i, result.value);
@@ -219,10 +225,10 @@ export class LabDriver implements LabHooks {
 
   private settle(i: number, pause: Pause): void {
     if (pause.kind === 'step') return;
+    // Past its look at the word it is in another state, whatever the word becomes.
+    if (this.hash !== null) this.hash.point(i);
     // As futex(2): a word that has changed already is no reason to sleep.
     if (pause.words[pause.index] !== pause.expected) {
-      // It is past its look at the word now, whatever the word becomes: a state of its own.
-      if (this.hash !== null) this.hash.point(i);
       this.watcher?.stay?.(i, sleepAddress(pause));
       return;
     }

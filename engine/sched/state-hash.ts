@@ -34,7 +34,7 @@ export class StateHash {
     }
   }
 
-  /** The actor has passed a step. */
+  /** The actor has passed a step, fallen asleep, or ended. */
   point(actor: number): void {
     this.steps[actor]++;
   }

@@ -12,7 +12,7 @@ import { type Asked, AskedRules } from './asked.js';
  * Executions of a cell's search. They are counted, and no seconds, so that each machine comes to
  * the same matrix.
  */
-export const CELL_BUDGET = 500_000;
+export const CELL_BUDGET = 200_000;
 
 export type CellVerdict = Exploration['verdict'] | 'not-applicable';
 

@@ -21,12 +21,17 @@ const SHOWN: readonly ClaimOutcome[] = [
 /** @param hazards those of the matrix, for their titles */
 export function formatMatrixMarkdown(matrix: Matrix, hazards: readonly Hazard[]): string {
   const kernels = KERNELS.map(({ version }) => `linux-${version}`);
-  const proposals = PROPOSALS.map(({ id, base }) => `${base}+${id}`);
+  const proposals = PROPOSALS.flatMap(({ id, base, alsoOn = [] }) =>
+    [base, ...alsoOn].map((kernel) => `${kernel}+${id}`),
+  );
   const others = matrix.profiles.filter(
     (name) => !kernels.includes(name) && !proposals.includes(name),
   );
+  const claims = judgeClaims(matrix);
   const parts = [
     intro(matrix),
+    '## In short',
+    inShort(matrix, claims, kernels),
     '## Kernels',
     kernelTable(matrix, hazards, kernels),
     '## Proposals',
@@ -35,7 +40,7 @@ export function formatMatrixMarkdown(matrix: Matrix, hazards: readonly Hazard[])
     'These numbers have no profile:',
     UNPROFILED.map(({ id, what, why }) => `- ${id}, ${what}: ${why}.`).join('\n'),
     '## Claims',
-    claimSections(judgeClaims(matrix)),
+    claimSections(claims),
     '## Schedules',
     'For each hazard, the newest kernel on which it is alive, and a schedule with the fewest preemptions.',
     scheduleTable(matrix, hazards, kernels),
@@ -62,6 +67,27 @@ ${table(['', 'meaning'], legend)}
 
 Several letters: several kinds of failure were seen, in different schedules. See one with
 \`pinfold lab run HAZARD --profile PROFILE --schedule SCHEDULE\`.`;
+}
+
+/** What the newest kernel and our own answer leave unsafe, and how the claims fared. */
+function inShort(matrix: Matrix, claims: readonly Claim[], kernels: readonly string[]): string {
+  const newest = kernels.filter((name) => matrix.profiles.includes(name)).at(-1);
+  const lines = [newest, 'best-known'].flatMap((profile) => {
+    const cells = matrix.cells.filter((cell) => cell.profile === profile);
+    if (profile === undefined || cells.length === 0) return [];
+    const unsafe = cells.filter((cell) => cell.verdict === 'unsafe').map(({ hazard }) => hazard);
+    const list = unsafe.length === 0 ? '' : `: ${unsafe.join(', ')}`;
+    const posed = cells.filter((cell) => cell.verdict !== 'not-applicable').length;
+    return [
+      `- \`${profile}\`: of ${posed} hazards that can be posed, ${unsafe.length} unsafe${list}.`,
+    ];
+  });
+  const count = (outcome: ClaimOutcome): string =>
+    String(claims.filter((claim) => claim.outcome === outcome).length);
+  return [
+    ...lines,
+    `- Claims of proposals: ${count('confirmed')} confirmed, ${count('refuted')} refuted.`,
+  ].join('\n');
 }
 
 function kernelTable(
@@ -95,11 +121,12 @@ function claimSections(claims: readonly Claim[]): string {
     const rows = of.map((claim) => [
       claim.proposal,
       claim.hazard,
+      claim.base,
       claim.before.join(', '),
       claim.after.join(', '),
       code(claim.schedule),
     ]);
-    const head = ['proposal', 'hazard', 'on its base', 'with it', 'schedule'];
+    const head = ['proposal', 'hazard', 'kernel', 'without it', 'with it', 'schedule'];
     return [`### ${title(outcome)}`, sentence(CLAIM_OUTCOMES[outcome]), table(head, rows)];
   });
   const named = claims.filter((claim) => !SHOWN.includes(claim.outcome));

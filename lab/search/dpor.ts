@@ -36,7 +36,7 @@ export class Dpor implements Strategy {
   readonly watcher = this.trace;
   /** Runs given up because all that could follow had been tried. */
   blocked = 0;
-  /** Was a run too long to be analysed? */
+  /** Was a run too long to be looked at to its end? */
   wasBounded = false;
 
   private readonly seen = new StateSet();
@@ -60,9 +60,9 @@ export class Dpor implements Strategy {
     const { trace } = this;
     this.close(false);
     const at = trace.length;
-    if (at >= EVENTS_MAX) {
+    if (at === EVENTS_MAX) {
       this.wasBounded = true;
-      return -1;
+      return carryOn(runnable, current);
     }
     if (at >= this.prefix && !this.enter(at, runnable, current)) {
       this.blocked++;

@@ -6,20 +6,14 @@
 // what happened before it. Runs with the same events and the same order among dependent ones are
 // one trace (Mazurkiewicz): they end in the same state, and one of them is enough.
 
-import {
-  ACCESS,
-  ACTORS_MAX,
-  type Access,
-  DECISIONS_MAX,
-  type Watcher,
-} from '../../engine/sched/lab-driver.js';
+import { ACCESS, ACTORS_MAX, type Access, type Watcher } from '../../engine/sched/lab-driver.js';
 
-/** Events of a run; a longer one is given up. */
-export const EVENTS_MAX = DECISIONS_MAX;
+/** Events of a run that are looked at. A run that has more is likely to have no end. */
+export const EVENTS_MAX = 2000;
 
 // An access is coded as key * 2 + (1 if it changes what it touches). A word has two keys: its value,
 // and those who sleep on it. Key 0 is the power: whatever ends the run for everybody (a power cut,
-// a BUG) changes it, and every change of a word looks at it.
+// a BUG) changes it, and whatever changes something looks at it.
 const POWER = 0;
 const valueKey = (address: number): number => 2 + address * 2;
 const sleepersKey = (address: number): number => 3 + address * 2;
@@ -159,6 +153,8 @@ export class Trace implements Watcher {
   }
 
   sleep(actor: number, address: number, isSpin: boolean): void {
+    // Whether nobody but who cuts the power could run is asked then.
+    this.changesAnything = true;
     this.push(valueKey(address) * 2);
     if (isSpin) {
       this.spinning[actor] = address + 1;
@@ -187,7 +183,7 @@ export class Trace implements Watcher {
   }
 
   end(): void {
-    // The last event ends with the run of its actor.
+    this.changesAnything = true;
   }
 
   private push(access: number): void {

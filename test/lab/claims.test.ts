@@ -94,6 +94,23 @@ test('a claim comes with the schedule that shows it', (t) => {
   t.is(confirmed.schedule, `pf1/H2-a/${BASE}/a1`);
 });
 
+test('a claim that is moot on the newest kernel is judged on the older one', (t) => {
+  const matrix = matrixOf({
+    'H0-a': {
+      [BASE]: 's',
+      [`${BASE}+P3-skip`]: 's',
+      'linux-5.17': 'u',
+      'linux-5.17+P3-skip': 's',
+    },
+  });
+  const claims = judgeClaims(matrix).map(({ proposal, base, outcome }) => ({
+    proposal,
+    base,
+    outcome,
+  }));
+  t.deepEqual(claims, [{ proposal: 'P3-skip', base: 'linux-5.17', outcome: 'confirmed' }]);
+});
+
 test('the page has the refuted claims first, each with its schedule', (t) => {
   const matrix = matrixOf({
     'H2-a': { [BASE]: 'u', [P13]: 's' },
@@ -106,7 +123,11 @@ test('the page has the refuted claims first, each with its schedule', (t) => {
   );
   t.true(page.indexOf('### Refuted') < page.indexOf('### Confirmed'));
   const rows = page.split('\n').map((line) => line.replaceAll(/ +/g, ' '));
-  t.true(rows.includes(`| P13-evict-under-locks | H2-b | hang | hang | \`pf1/H2-b/${P13}/a1\` |`));
+  t.true(
+    rows.includes(
+      `| P13-evict-under-locks | H2-b | ${BASE} | hang | hang | \`pf1/H2-b/${P13}/a1\` |`,
+    ),
+  );
   t.true(rows.includes(`| P13-evict-under-locks | H2-d | denied | moot: ${CLAIM_OUTCOMES.moot} |`));
   t.true(rows.includes('| H2-a | H | two add to a counter |'));
 });

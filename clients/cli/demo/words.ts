@@ -28,16 +28,16 @@ const ACTORS: Readonly<Record<string, string | undefined>> = {
 
 /** H1-c in the lab: every schedule of three actors. */
 export function showLab(explorations: readonly Exploration[]): string {
-  const rows = explorations.map(({ profile, verdict, states, executions }) => [
+  const rows = explorations.map(({ profile, verdict, reduction, executions }) => [
     profile,
     verdict === 'unsafe' ? 'torn' : verdict === 'safe' ? 'safe' : 'not found',
-    states.toLocaleString('en-US'),
+    reduction?.traces.toLocaleString('en-US') ?? 'not all',
     executions.toLocaleString('en-US'),
   ]);
   const lines = [
     '1. The lab: hazard H1-c, a flusher, a short pin and a device, in every order there is.',
     '',
-    indent(formatTable(['RULES', 'RESULT', 'STATES', 'RUNS'], rows)),
+    indent(formatTable(['RULES', 'RESULT', 'TRACES', 'RUNS'], rows)),
     '',
   ];
   const torn = explorations.flatMap(({ failures }) => failures).at(0);
