@@ -132,18 +132,14 @@ export class Connection<E extends Export> {
 
   /** @returns bytes, 0 at the end, or what Arena.receive() says */
   #receive(): number {
-    if (this.#head === this.#tail) {
-      this.#head = 0;
-      this.#tail = 0;
-    }
-    const storage = this.#storage;
-    if (this.#writing && storage?.direct === true && this.#writeError === ERROR.NONE) {
-      return this.#receivePayload(storage.arena);
-    }
     if (this.#head > 0) {
       this.#buffer.copyWithin(0, this.#head, this.#tail);
       this.#tail -= this.#head;
       this.#head = 0;
+    }
+    const storage = this.#storage;
+    if (this.#writing && storage?.direct === true && this.#writeError === ERROR.NONE) {
+      return this.#receivePayload(storage.arena);
     }
     return this.#receiveInto(this.#largeWrites && !this.#writing && this.#skip === 0);
   }
@@ -192,8 +188,7 @@ export class Connection<E extends Export> {
       if (transmission?.busy === true) {
         if (!this.#replies.hasRoom || !transmission.canLoad) return true;
         if (!transmission.proceed()) this.#closing = true;
-        else if (transmission.busy) return true;
-        continue;
+        return true;
       }
       if (!this.#replies.hasRoom) return true;
       if (this.#skip > 0) {

@@ -22,6 +22,8 @@ import { type ServedExport, workerDataSchema } from './messages.js';
 import { BackingFile, FileStorage, MemoryStorage, type Storage } from './storage.js';
 
 const EVENTS = 256;
+/** A wrong argument is no client's fault. */
+const OWN_DEFECTS: readonly string[] = ['EINVAL', 'EBADF', 'ENOTSOCK'];
 /** After accept() had no descriptor left. */
 const ACCEPT_PAUSE_MS = 100;
 
@@ -126,7 +128,7 @@ class NbdWorker {
       turn = connection.turn();
     } catch (error) {
       // EFAULT and the like: the host has no memory for what this client wrote.
-      if (!(error instanceof NativeError)) throw error;
+      if (!(error instanceof NativeError) || OWN_DEFECTS.includes(error.code)) throw error;
       turn = 'closed';
     }
     if (!connection.inHandshake) this.#strangers.delete(fd);

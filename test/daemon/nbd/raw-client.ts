@@ -183,7 +183,7 @@ export function goData(name: string, infos: readonly number[] = []): Buffer {
   putUint32(data, 0, name.length);
   data.write(name, 4);
   putUint16(data, 4 + name.length, infos.length);
-  infos.forEach((info, i) => putUint16(data, 6 + name.length + 2 * i, info));
+  for (const [i, info] of infos.entries()) putUint16(data, 6 + name.length + 2 * i, info);
   return data;
 }
 
