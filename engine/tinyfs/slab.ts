@@ -3,7 +3,7 @@
 // sleeps until somebody gives one back, since small GFP_KERNEL allocations never fail (H2-d, H2-e).
 
 import type { Machine } from '../machine.js';
-import { add, cas, peek } from '../memory/word.js';
+import { add, cas, load } from '../memory/word.js';
 import { lockClass } from '../sched/lockdep.js';
 import { mightSleep, type Op, sleepOn, type Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
@@ -23,8 +23,9 @@ export function* kmalloc(task: Task, m: Machine, free: number, prune: Prune): Op
   m.lockdep?.release(task, FS_RECLAIM);
   for (;;) {
     if (lab?.point()) yield STEP;
-    const objects = peek(extra, free);
+    const objects = load(extra, free);
     if (objects > 0) {
+      if (lab?.point()) yield STEP;
       if (cas(extra, free, objects, objects - 1) === objects) return;
     } else if (!(yield* reclaim(task, m, prune))) {
       yield sleepOn(task, extra, free, 0);

@@ -74,7 +74,8 @@ function increment(m: Machine): void {
   write(m.state.extra, 0, read(m.state.extra, 0) + 1);
 }
 
-function* withMutex(task: Task, m: Machine): Op<void> {
+/** Adds 1 to word 0 under a mutex. */
+export function* withMutex(task: Task, m: Machine): Op<void> {
   const locks = m.locks('buffer', m.state.private);
   yield* mutexLock(task, locks, 0);
   increment(m);
@@ -89,14 +90,16 @@ function* withSpinLock(task: Task, m: Machine): Op<void> {
   spinUnlock(task, m.zoneLock, 0);
 }
 
-function* asWriter(task: Task, m: Machine): Op<void> {
+/** Adds 1 to word 0 as a writer of i_rwsem. */
+export function* asWriter(task: Task, m: Machine): Op<void> {
   yield* downWrite(task, m.iRwsem, 0);
   increment(m);
   if (lab?.point()) yield STEP;
   upWrite(task, m.iRwsem, 0);
 }
 
-function* asReader(task: Task, m: Machine): Op<void> {
+/** Reads word 0 as a reader of i_rwsem. */
+export function* asReader(task: Task, m: Machine): Op<void> {
   yield* downRead(task, m.iRwsem, 0);
   read(m.state.extra, 0);
   if (lab?.point()) yield STEP;

@@ -2,23 +2,14 @@
 
 import test from 'ava';
 import type { Machine } from '../../engine/machine.js';
-import { read, write } from '../../engine/memory/word.js';
 import { profileByName } from '../../engine/profile/profiles.js';
-import {
-  downRead,
-  downWrite,
-  mutexLock,
-  mutexUnlock,
-  spinLock,
-  spinUnlock,
-  upRead,
-  upWrite,
-} from '../../engine/sched/lock.js';
+import { spinLock, spinUnlock } from '../../engine/sched/lock.js';
 import { mightSleep, type Op, type Task } from '../../engine/sched/op.js';
 import { lab, STEP } from '../../engine/sched/step.js';
 import { explore, replay } from '../../lab/explore.js';
 import { h1c } from '../../lab/hazards/h1-c.js';
 import type { ActorSource, Program } from '../../lab/program.js';
+import { asReader, asWriter, withMutex } from '../../lab/search/programs.js';
 
 const profile = profileByName('linux-6.12');
 
@@ -42,32 +33,6 @@ function program(name: string, actors: readonly ActorSource[], total = 0): Progr
             },
           ],
   };
-}
-
-function increment(m: Machine): void {
-  write(m.state.extra, 0, read(m.state.extra, 0) + 1);
-}
-
-function* withMutex(task: Task, m: Machine): Op<void> {
-  const locks = m.locks('buffer', m.state.private);
-  yield* mutexLock(task, locks, 0);
-  increment(m);
-  if (lab?.point()) yield STEP;
-  mutexUnlock(task, locks, 0);
-}
-
-function* asWriter(task: Task, m: Machine): Op<void> {
-  yield* downWrite(task, m.iRwsem, 0);
-  increment(m);
-  if (lab?.point()) yield STEP;
-  upWrite(task, m.iRwsem, 0);
-}
-
-function* asReader(task: Task, m: Machine): Op<void> {
-  yield* downRead(task, m.iRwsem, 0);
-  read(m.state.extra, 0);
-  if (lab?.point()) yield STEP;
-  upRead(task, m.iRwsem, 0);
 }
 
 test('a mutex excludes and wakes: three tasks, all schedules', (t) => {
