@@ -23,6 +23,7 @@ namespace pinfold {
 namespace {
 
 constexpr int kBacklog = 1024;
+constexpr int kSendBufferBytes = 1024 * 1024;
 constexpr int kMaxEvents = 256;
 constexpr uint64_t kMaxTimeoutMs = 60'000;
 constexpr uint64_t kMaxSpinUs = 10'000;
@@ -132,6 +133,9 @@ napi_value AcceptStream(const Napi::CallbackInfo& info) {
   if (fd < 0) return errno == EAGAIN ? args.Result(-1) : args.FailSystem(errno, ShowFd(listener));
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // refused by Unix sockets, which need none
+  // Twice the usual: a large reply fits as a whole. The host may allow less.
+  int bytes = kSendBufferBytes;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
   return args.Result(fd);
 }
 
