@@ -87,7 +87,11 @@ export class Calls {
       }),
     );
     this.#on(METHODS.statistics, () =>
-      Promise.resolve({ ...counters, clients: this.host.clientCount }),
+      Promise.resolve({
+        ...counters,
+        ...served.statistics?.(),
+        clients: this.host.clientCount,
+      }),
     );
     this.#on(METHODS.release, async ({ handles }, { handle }) => {
       await handles.release(handle);

@@ -17,10 +17,13 @@ export interface ServeFlags {
   readonly disk?: readonly string[];
   readonly region?: readonly string[];
   readonly volume?: readonly string[];
+  readonly nbdSocket?: string;
+  readonly nbdTcp?: string;
+  readonly nbdActivated?: boolean;
   readonly logLevel?: string;
 }
 
-type DeviceFlag = Readonly<Record<string, string>>;
+type DeviceFlag = Readonly<Record<string, string | boolean>>;
 
 const DEVICE_OPTIONS = {
   disk: ['size', 'path'],
@@ -36,11 +39,23 @@ export function loadConfig(flags: ServeFlags, defaultSocket: string): Config {
     ...file,
     ...(flags.socket === undefined ? {} : { socket: flags.socket }),
     ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
+    ...nbdOf(file, flags),
     disks: [...(file.disks ?? []), ...parseDeviceFlags('disk', flags.disk)],
     regions: [...(file.regions ?? []), ...parseDeviceFlags('region', flags.region)],
     volumes: [...(file.volumes ?? []), ...parseDeviceFlags('volume', flags.volume)],
   };
   return parseConfig(merged, 'configuration');
+}
+
+function nbdOf({ nbd }: Partial<ConfigInput>, flags: ServeFlags): Pick<ConfigInput, 'nbd'> {
+  const { nbdSocket, nbdTcp, nbdActivated } = flags;
+  const given = {
+    ...nbd,
+    ...(nbdSocket === undefined ? {} : { socket: nbdSocket }),
+    ...(nbdTcp === undefined ? {} : { tcp: nbdTcp }),
+    ...(nbdActivated === true ? { activated: true } : {}),
+  };
+  return Object.keys(given).length === 0 ? {} : { nbd: given };
 }
 
 /** @throws PinfoldError ENOENT, EINVAL that names the file and the key */
@@ -73,15 +88,19 @@ function isInput(value: unknown): value is Partial<ConfigInput> {
   return configSchema.partial().safeParse(value).success;
 }
 
-/** `--disk scratch,size=1G,path=FILE` as { name, size, path }. */
+/** `--disk scratch,size=1G,path=FILE,ro` as { name, size, path, readOnly }. */
 function parseDeviceFlags(
   kind: keyof typeof DEVICE_OPTIONS,
   flags: readonly string[] = [],
 ): DeviceFlag[] {
   return flags.map((flag) => {
     const [name = '', ...options] = flag.split(',');
-    const device: Record<string, string> = { name };
+    const device: Record<string, string | boolean> = { name };
     for (const option of options) {
+      if (kind === 'disk' && option === 'ro') {
+        device['readOnly'] = true;
+        continue;
+      }
       const equals = option.indexOf('=');
       const key = equals < 0 ? option : option.slice(0, equals);
       const known: readonly string[] = DEVICE_OPTIONS[kind];

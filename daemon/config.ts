@@ -1,6 +1,7 @@
 // The daemon's configuration: its schema, with errors that name the key, the value and what is allowed.
 
 import { z } from 'zod';
+import { parseTcpAddress } from './nbd/address.js';
 import { PinfoldError } from './protocol/errors.js';
 import { DEFAULT_LIMITS, NAME_BYTES_MAX, PAGE_BYTES } from './protocol/limits.js';
 import { nameSchema } from './protocol/methods.js';
@@ -35,8 +36,15 @@ const deviceSize = size(PAGE_BYTES, SIZE_BYTES_MAX, PAGE_BYTES);
 const path = z.string({ error: 'expected a path' }).min(1, { error: 'expected a path' });
 const name = nameSchema.min(1, { error: `expected a name of 1 to ${NAME_BYTES_MAX} characters` });
 
+const flag = z.boolean({ error: 'expected true or false' });
+
 export const diskSchema = z
-  .strictObject({ name, size: deviceSize.optional(), path: path.optional() })
+  .strictObject({
+    name,
+    size: deviceSize.optional(),
+    path: path.optional(),
+    readOnly: flag.optional(),
+  })
   .refine((disk) => disk.size !== undefined || disk.path !== undefined, {
     path: ['size'],
     error: 'expected for a disk in memory (one with a path takes the size of its file)',
@@ -69,6 +77,16 @@ const limitsSchema = z
 export const configSchema = z.strictObject({
   socket: path,
   allowedUids: z.array(integer(0, 4294967294)).min(1).optional(),
+  /** Where disks are served over NBD; the first disk is the default export. */
+  nbd: z
+    .strictObject({
+      socket: path.optional(),
+      /** HOST:PORT of this machine. */
+      tcp: z.string().optional(),
+      /** Take over the sockets that LISTEN_FDS names. */
+      activated: flag.default(false),
+    })
+    .optional(),
   disks: z.array(diskSchema).default([]),
   regions: z.array(regionSchema).default([]),
   volumes: z.array(volumeSchema).default([]),
@@ -98,6 +116,7 @@ export function parseConfig(input: unknown, origin: string): Config {
     throw new PinfoldError('EINVAL', `${origin}: ${describeIssues(parsed.error.issues, input)}`);
   }
   const config = parsed.data;
+  if (config.nbd?.tcp !== undefined) parseTcpAddress(config.nbd.tcp);
   checkNames(config, origin);
   checkMemory(config, origin);
   return config;

@@ -4,13 +4,29 @@ import { PinfoldError } from './protocol/errors.js';
 import { SECTOR_BYTES } from './protocol/limits.js';
 import type { Target } from './target.js';
 
+/** Where a disk's bytes lie, for a thread that serves them by itself. The disk keeps owning it. */
+export type DiskStorage =
+  | { readonly kind: 'memory'; readonly fd: number; readonly segments: SharedArrayBuffer[] }
+  | { readonly kind: 'file'; readonly fd: number };
+
 export interface Disk extends Target {
   readonly name: string;
   readonly sizeBytes: number;
   /** 'memory', or the path of the file. */
   readonly backing: string;
+  readonly readOnly: boolean;
+  readonly storage: DiskStorage;
   /** Writes back what is pending and gives the backing up. */
   close(): Promise<void>;
+}
+
+/** @throws PinfoldError EROFS */
+export function checkDiskWritable(
+  disk: { readonly label: string; readonly readOnly: boolean },
+  what: string,
+): void {
+  if (disk.readOnly)
+    throw new PinfoldError('EROFS', `${what} of ${disk.label}, which is read-only`);
 }
 
 /** @throws PinfoldError EINVAL for an offset or length that is not whole sectors, `code` for a range outside the disk */

@@ -12,7 +12,7 @@ import {
   openFile,
   truncateFile,
 } from '../native/index.js';
-import { checkDiskRange, type Disk } from './disk.js';
+import { checkDiskRange, checkDiskWritable, type Disk, type DiskStorage } from './disk.js';
 import { batchReplySchema, OPERATION } from './file-disk-messages.js';
 import { PinfoldError } from './protocol/errors.js';
 import { PAGE_BYTES } from './protocol/limits.js';
@@ -48,6 +48,7 @@ export class FileDisk implements Disk {
     readonly sizeBytes: number,
     readonly backing: string,
     private readonly fd: number,
+    readonly readOnly: boolean,
   ) {
     this.label = `disk ${name}`;
     this.#worker = new Worker(new URL('./file-disk-worker.js', import.meta.url), {
@@ -61,8 +62,8 @@ export class FileDisk implements Disk {
    * @param sizeBytes null: as large as the file is
    * @throws PinfoldError EBUSY 'lock held by pid N', EINVAL for a file of another size; NativeError
    */
-  static open(name: string, path: string, sizeBytes: number | null): FileDisk {
-    const fd = openFile(path, { create: sizeBytes !== null });
+  static open(name: string, path: string, sizeBytes: number | null, readOnly = false): FileDisk {
+    const fd = openFile(path, { create: sizeBytes !== null && !readOnly, readOnly });
     try {
       const lock = lockFile(fd);
       if (!lock.locked) {
@@ -72,11 +73,15 @@ export class FileDisk implements Disk {
           `the backing file ${path} of disk ${name} is in use: lock held by ${holder}`,
         );
       }
-      return new FileDisk(name, prepareSize(name, path, fd, sizeBytes), path, fd);
+      return new FileDisk(name, prepareSize(name, path, fd, sizeBytes), path, fd, readOnly);
     } catch (error) {
       closeDescriptor(fd);
       throw error;
     }
+  }
+
+  get storage(): DiskStorage {
+    return { kind: 'file', fd: this.fd };
   }
 
   checkRead(offset: number, lengthBytes: number): void {
@@ -84,6 +89,7 @@ export class FileDisk implements Disk {
   }
 
   checkWrite(offset: number, lengthBytes: number): void {
+    checkDiskWritable(this, 'write');
     checkDiskRange(this, 'write', offset, lengthBytes, 'ENOSPC');
   }
 
@@ -107,6 +113,7 @@ export class FileDisk implements Disk {
   }
 
   async discard(offset: number, lengthBytes: number, signal: AbortSignal): Promise<void> {
+    checkDiskWritable(this, 'discard');
     checkDiskRange(this, 'discard', offset, lengthBytes, 'EINVAL');
     await this.#request(OPERATION.DISCARD, offset, lengthBytes, null, signal);
   }

@@ -10,6 +10,7 @@ import { Server } from './ipc/server.js';
 import { claimSocketPath } from './ipc/socket-path.js';
 import type { MachineService } from './machine-service.js';
 import { MemoryDisk } from './memory-disk.js';
+import { NbdServer } from './nbd/server.js';
 import { Region } from './region.js';
 import { openVolumeService } from './volume-service.js';
 
@@ -24,6 +25,8 @@ export interface StartOptions {
 
 export interface Daemon {
   readonly socketPath: string;
+  /** The port of nbd.tcp, or null. */
+  readonly nbdPort: number | null;
   readonly log: Logger;
   /** Counters since the start, as `statistics` tells clients. */
   statistics(): Record<string, number>;
@@ -62,6 +65,7 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     const claim = await claimSocketPath(config.socket);
     cleanup.push(() => claim.release());
     const served = await openServed(config, log, options, cleanup);
+    const nbd = await startNbd(config, served, fatal, cleanup);
     const allowedUids = config.allowedUids ?? [process.getuid?.() ?? 0];
     const release = packageVersion();
     const server = new Server({ limits: config.limits, allowedUids, release, served, log, fatal });
@@ -83,8 +87,13 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     let closing: Promise<void> | null = null;
     return {
       socketPath: config.socket,
+      nbdPort: nbd?.port ?? null,
       log,
-      statistics: () => ({ ...server.counters, clients: server.clientCount }),
+      statistics: () => ({
+        ...server.counters,
+        ...served.statistics(),
+        clients: server.clientCount,
+      }),
       close: async () => {
         closing ??= closeAll();
         await closing;
@@ -108,11 +117,11 @@ async function openServed(
   cleanup: (() => Promise<void> | void)[],
 ) {
   const disks = new Map<string, Disk>();
-  for (const { name, size, path } of config.disks) {
+  for (const { name, size, path, readOnly } of config.disks) {
     const disk =
       path === undefined
-        ? new MemoryDisk(name, size ?? 0)
-        : FileDisk.open(name, path, size ?? null);
+        ? new MemoryDisk(name, size ?? 0, readOnly)
+        : FileDisk.open(name, path, size ?? null, readOnly);
     disks.set(name, disk);
     cleanup.push(async () => await disk.close());
   }
@@ -128,7 +137,21 @@ async function openServed(
     volumes.set(volume.name, service);
     cleanup.push(async () => await service.close());
   }
-  return { disks, regions, volumes };
+  const statistics = (): Record<string, number> => ({});
+  return { disks, regions, volumes, statistics };
+}
+
+async function startNbd(
+  { nbd }: Config,
+  served: { disks: ReadonlyMap<string, Disk>; statistics: () => Record<string, number> },
+  fatal: (error: unknown) => void,
+  cleanup: (() => Promise<void> | void)[],
+): Promise<NbdServer | null> {
+  if (nbd === undefined) return null;
+  const server = await NbdServer.start(nbd, [...served.disks.values()], fatal);
+  cleanup.push(async () => await server.close());
+  served.statistics = () => server.statistics();
+  return server;
 }
 
 function packageVersion(): string {

@@ -1,7 +1,7 @@
 // A disk in memory: reads and writes are copies, made at once on the event loop.
 
 import { createMemory, type Memory } from '../native/index.js';
-import { checkDiskRange, type Disk } from './disk.js';
+import { checkDiskRange, checkDiskWritable, type Disk, type DiskStorage } from './disk.js';
 import type { InlineBytes } from './target.js';
 
 /** Memory given back in one turn of the event loop: about a millisecond. */
@@ -51,10 +51,15 @@ export class MemoryDisk implements Disk {
   constructor(
     readonly name: string,
     readonly sizeBytes: number,
+    readonly readOnly = false,
   ) {
     this.label = `disk ${name}`;
     this.#memory = createMemory(sizeBytes, { name: `pinfold-disk-${name}` });
     this.inline = new SegmentBytes(this.#memory);
+  }
+
+  get storage(): DiskStorage {
+    return { kind: 'memory', fd: this.#memory.fd, segments: [...this.#memory.segments] };
   }
 
   checkRead(offset: number, lengthBytes: number): void {
@@ -62,6 +67,7 @@ export class MemoryDisk implements Disk {
   }
 
   checkWrite(offset: number, lengthBytes: number): void {
+    checkDiskWritable(this, 'write');
     checkDiskRange(this, 'write', offset, lengthBytes, 'ENOSPC');
   }
 
@@ -81,6 +87,7 @@ export class MemoryDisk implements Disk {
   }
 
   async discard(offset: number, lengthBytes: number, signal: AbortSignal): Promise<void> {
+    checkDiskWritable(this, 'discard');
     checkDiskRange(this, 'discard', offset, lengthBytes, 'EINVAL');
     for (let done = 0; done < lengthBytes && !signal.aborted; done += DISCARD_TURN_BYTES) {
       this.#memory.discard(offset + done, Math.min(DISCARD_TURN_BYTES, lengthBytes - done));

@@ -8,6 +8,8 @@ import type { Region } from './region.js';
 export interface Served {
   readonly disks: ReadonlyMap<string, Disk>;
   readonly regions: ReadonlyMap<string, Region>;
+  /** Counters of what serves them beside the daemon's own socket. */
+  readonly statistics?: () => Record<string, number>;
   readonly volumes: ReadonlyMap<string, MachineService>;
 }
 

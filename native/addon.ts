@@ -34,6 +34,7 @@ export interface Addon {
   fdatasync(fd: number): void;
   startWriteback(fd: number, offsetBytes: number, lengthBytes: number): void;
   fallocate(fd: number, mode: number, offsetBytes: number, lengthBytes: number): void;
+  seekExtent(fd: number, offsetBytes: number, hole: boolean): number;
   dup(fd: number): number;
   closeDescriptor(fd: number): void;
   openFile(
@@ -68,6 +69,35 @@ export interface Addon {
     timeoutMs: number,
   ): Promise<{ data: Uint8Array; fds: number[] }>;
 
+  listenUnix(path: string, mode: number): number;
+  listenTcp(address: string, port: number): number;
+  listeningPort(fd: number): number;
+  acceptStream(fd: number): number;
+  createPoller(): number;
+  setInterest(poller: number, fd: number, added: boolean, interest: number): void;
+  waitPoller(poller: number, out: Float64Array, timeoutMs: number, spinUs: number): number;
+  createEvent(): number;
+  signalEvent(fd: number): void;
+  arenaReceive(
+    arena: ArenaHandle,
+    fd: number,
+    at: number,
+    length: number,
+    unit: number,
+    buffer: Uint8Array,
+    from: number,
+    until: number,
+  ): number;
+  arenaSend(
+    arena: ArenaHandle,
+    fd: number,
+    buffer: Uint8Array,
+    triples: Float64Array,
+    first: number,
+    count: number,
+    skip: number,
+  ): number;
+
   setTimerSlack(slackNs: number): void;
   threadId(): number;
   pinThread(cpus: Float64Array): void;
@@ -87,6 +117,7 @@ const FUNCTIONS = {
   fdatasync: true,
   startWriteback: true,
   fallocate: true,
+  seekExtent: true,
   dup: true,
   closeDescriptor: true,
   openFile: true,
@@ -102,6 +133,17 @@ const FUNCTIONS = {
   peerCredentials: true,
   sendDescriptors: true,
   receiveDescriptors: true,
+  listenUnix: true,
+  listenTcp: true,
+  listeningPort: true,
+  acceptStream: true,
+  createPoller: true,
+  setInterest: true,
+  waitPoller: true,
+  createEvent: true,
+  signalEvent: true,
+  arenaReceive: true,
+  arenaSend: true,
   setTimerSlack: true,
   threadId: true,
   pinThread: true,

@@ -40,6 +40,45 @@ export class Arena {
   }
 
   /**
+   * Receives from a stream socket without waiting: into a range of the arena first, then into a part of a buffer, in one
+   * system call. The arena only gets whole units (boundaries at multiples of `unit`) or all the rest of its range; what
+   * comes of a unit before its end stays in the socket.
+   * @param unit 1 to 2^30.
+   * @returns bytes received; 0 at the end of the stream, WOULD_BLOCK if nothing is there or less than a unit (receive
+   *   that into the buffer, with length 0), GONE if the peer broke the connection.
+   * @throws NativeError EINVAL, EBADF, ENOTSOCK, EFAULT if the host has no memory for the arena any more.
+   */
+  receive(
+    fd: number,
+    at: number,
+    length: number,
+    unit: number,
+    buffer: Uint8Array,
+    from: number,
+    until: number,
+  ): number {
+    return addon.arenaReceive(this.#handle, fd, at, length, unit, buffer, from, until);
+  }
+
+  /**
+   * Sends ranges of a buffer and of the arena to a stream socket without waiting, in one system call of at most 512 pieces.
+   * @param triples (place, offset, length) each, place as in PLACE; from number `first` to below `count`.
+   * @param skip bytes of the first triple that were sent before.
+   * @returns bytes sent, perhaps fewer than there are; WOULD_BLOCK, GONE.
+   * @throws NativeError EINVAL naming the triple that is wrong, EBADF, ENOTSOCK.
+   */
+  send(
+    fd: number,
+    buffer: Uint8Array,
+    triples: Float64Array,
+    first: number,
+    count: number,
+    skip: number,
+  ): number {
+    return addon.arenaSend(this.#handle, fd, buffer, triples, first, count, skip);
+  }
+
+  /**
    * CRC-32C of a range.
    * @param seed the checksum of what comes before the range, to go on from.
    * @throws NativeError EINVAL.

@@ -103,6 +103,19 @@ export function fallocate(
   addon.fallocate(fd, FALLOCATE_MODES[mode], offsetBytes, lengthBytes);
 }
 
+/**
+ * Where the next data of a file begins, at or after an offset (SEEK_DATA); -1 if only holes follow.
+ * @throws NativeError EBADF, EINVAL if the file system cannot tell, ESPIPE.
+ */
+export function nextData(fd: number, offsetBytes: number): number {
+  return addon.seekExtent(fd, offsetBytes, false);
+}
+
+/** Where the next hole begins, at or after an offset (SEEK_HOLE): at the latest the end. @throws as nextData() */
+export function nextHole(fd: number, offsetBytes: number): number {
+  return addon.seekExtent(fd, offsetBytes, true);
+}
+
 /** Size and allocation of a file, or the size of a block device. @throws NativeError EBADF. */
 export function fileStatus(fd: number): FileStatus {
   const out = new Float64Array(3);

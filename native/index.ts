@@ -12,6 +12,8 @@ export {
   fileStatus,
   type LockResult,
   lockFile,
+  nextData,
+  nextHole,
   type OpenFlags,
   openFile,
   preadInto,
@@ -36,4 +38,18 @@ export {
   receiveDescriptors,
   sendDescriptors,
 } from './sockets.js';
+export {
+  acceptStream,
+  GONE,
+  INTEREST,
+  listeningPort,
+  listenTcp,
+  listenUnix,
+  PLACE,
+  Poller,
+  READY,
+  TRIPLE_NUMBERS,
+  WakeEvent,
+  WOULD_BLOCK,
+} from './stream.js';
 export { pinThread, setTimerSlack, threadId } from './threads.js';

@@ -28,8 +28,10 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   ExportArena(env, exports);
   ExportFiles(env, exports);
   ExportMemory(env, exports);
+  ExportPoller(env, exports);
   ExportReceive(env, exports);
   ExportSockets(env, exports);
+  ExportStream(env, exports);
   ExportThreads(env, exports);
   return exports;
 }

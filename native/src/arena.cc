@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <vector>
 
+#include "arena.h"
 #include "arguments.h"
 #include "crc32c.h"
 #include "modules.h"
@@ -19,32 +19,6 @@ namespace {
 
 constexpr uint32_t kMaxSegments = 1024;
 constexpr uint64_t kMaxEntries = uint64_t{1} << 20;  // (offset, length) pairs in one call
-
-struct Arena {
-  napi_env env;
-  std::vector<uint8_t*> segments;
-  std::vector<napi_ref> views;  // strong: they keep the memory mapped
-  uint64_t segment_bytes = 0;
-  uint64_t length_bytes = 0;
-
-  explicit Arena(napi_env environment) : env(environment) {}
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-  ~Arena() {
-    for (napi_ref view : views) napi_delete_reference(env, view);
-  }
-
-  bool Contains(uint64_t offset, uint64_t length) const {
-    return offset <= length_bytes && length <= length_bytes - offset;
-  }
-
-  // Where `offset` is, and how many of `length` bytes follow it in the same segment.
-  iovec Piece(uint64_t offset, uint64_t length) const {
-    uint64_t index = offset / segment_bytes;
-    uint64_t within = offset - index * segment_bytes;
-    return {segments[index] + within, std::min(length, segment_bytes - within)};
-  }
-};
 
 // Walks over the (offset, length) pairs of a call. Other threads could be changing them, so each value is checked where
 // it is used.

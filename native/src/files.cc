@@ -91,6 +91,20 @@ napi_value Fallocate(const Napi::CallbackInfo& info) {
                                     std::to_string(offset));
 }
 
+// seekExtent(fd, offset, hole): where the next hole, or the next data, begins at or after the offset; -1 if there is no
+// data any more.
+napi_value SeekExtent(const Napi::CallbackInfo& info) {
+  Arguments args(info, "lseek");
+  int fd = args.Descriptor(0, "fd");
+  uint64_t offset = args.Offset(1, "offsetBytes");
+  bool hole = args.Boolean(2, "hole");
+  if (!args.ok()) return args.Undefined();
+  off_t found = lseek(fd, static_cast<off_t>(offset), hole ? SEEK_HOLE : SEEK_DATA);
+  if (found >= 0) return args.Result(static_cast<double>(found));
+  if (errno == ENXIO) return args.Result(-1);
+  return args.FailSystem(errno, ShowFd(fd) + ", offset " + std::to_string(offset));
+}
+
 napi_value Duplicate(const Napi::CallbackInfo& info) {
   Arguments args(info, "dup");
   int fd = args.Descriptor(0, "fd");
@@ -181,6 +195,7 @@ void ExportFiles(napi_env env, napi_value exports) {
                 Export<Fdatasync>("fdatasync"),
                 Export<StartWriteback>("startWriteback"),
                 Export<Fallocate>("fallocate"),
+                Export<SeekExtent>("seekExtent"),
                 Export<Duplicate>("dup"),
                 Export<CloseDescriptor>("closeDescriptor"),
                 Export<OpenFile>("openFile"),

@@ -11,8 +11,10 @@ namespace pinfold {
 void ExportArena(napi_env env, napi_value exports);
 void ExportFiles(napi_env env, napi_value exports);
 void ExportMemory(napi_env env, napi_value exports);
+void ExportPoller(napi_env env, napi_value exports);
 void ExportReceive(napi_env env, napi_value exports);
 void ExportSockets(napi_env env, napi_value exports);
+void ExportStream(napi_env env, napi_value exports);
 void ExportThreads(napi_env env, napi_value exports);
 
 using Callback = napi_value (*)(const Napi::CallbackInfo& info);

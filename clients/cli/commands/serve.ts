@@ -18,6 +18,9 @@ const SHAPE = {
   disk: z.array(z.string()).default([]),
   region: z.array(z.string()).default([]),
   volume: z.array(z.string()).default([]),
+  nbdSocket: z.string().optional(),
+  nbdTcp: z.string().optional(),
+  nbdActivated: z.boolean().optional(),
   logLevel: z.string().default('warn'),
 };
 
@@ -32,17 +35,24 @@ export function serveCommand(): Command {
       'pinfold serve --volume home,path=home.img,profile=linux-6.12',
       'a volume made by pinfold volume mkfs',
     ],
+    [
+      'pinfold serve --disk disk0,size=1G --nbd-socket /tmp/nbd.sock',
+      'a disk for NBD clients, nbd+unix:///disk0?socket=/tmp/nbd.sock',
+    ],
     ['pinfold serve --config pinfold.json --socket /run/pinfold.sock', 'all of it from a file'],
   ])
     .option('--config <file>', 'JSON file with sockets, disks[], regions[], volumes[] and limits')
     .option('--socket <path>', `where to listen (default: ${defaultSocket()})`)
     .option(
       '--disk <spec>',
-      'NAME,size=SIZE for one in memory, NAME,path=FILE[,size=SIZE]; repeatable',
+      'NAME,size=SIZE for one in memory, NAME,path=FILE[,size=SIZE]; with ,ro read-only; repeatable',
       collect,
     )
     .option('--region <spec>', 'NAME,size=SIZE; repeatable', collect)
     .option('--volume <spec>', 'NAME,path=FILE[,profile=NAME][,memory=SIZE]; repeatable', collect)
+    .option('--nbd-socket <path>', 'serve the disks over NBD, too, on this Unix socket')
+    .option('--nbd-tcp <host:port>', 'the same over TCP, on an address of this machine only')
+    .option('--nbd-activated', 'the same on the sockets handed in by LISTEN_FDS')
     .addOption(
       new Option('--log-level <level>', 'what goes to standard error')
         .choices(LOG_LEVELS)
@@ -72,11 +82,14 @@ function collect(value: string, before: readonly string[] = []): string[] {
 
 /** What is wrong with the configuration is wrong with the command line. */
 function configOf(given: z.infer<z.ZodObject<typeof SHAPE>>) {
-  const { config, socket, ...rest } = given;
+  const { config, socket, nbdSocket, nbdTcp, nbdActivated, ...rest } = given;
   const flags: ServeFlags = {
     ...rest,
     ...(config === undefined ? {} : { config }),
     ...(socket === undefined ? {} : { socket }),
+    ...(nbdSocket === undefined ? {} : { nbdSocket }),
+    ...(nbdTcp === undefined ? {} : { nbdTcp }),
+    ...(nbdActivated === undefined ? {} : { nbdActivated }),
   };
   try {
     return loadConfig(flags, defaultSocket());

@@ -1,0 +1,365 @@
+// One connection: bytes from its socket become options and requests, and their replies go out. It never waits.
+
+import { Arena, closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
+import type { NbdCounters } from './counters.js';
+import { type Export, Handshake, type Next } from './handshake.js';
+import {
+  DIRECT_WRITE_BYTES,
+  OPTION_BYTES_MAX,
+  OPTIONS_MAX,
+  PAYLOAD_BYTES_SKIPPED_MAX,
+  RECEIVE_BYTES,
+  TURN_RECEIVES,
+  UNIT_BYTES,
+} from './limits.js';
+import {
+  BYTES,
+  COMMAND,
+  COMMAND_FLAG,
+  ERROR,
+  getUint16,
+  getUint32,
+  getUint64,
+  IHAVEOPT,
+  MAGIC,
+} from './protocol.js';
+import { Replies, type Request, STYLE } from './replies.js';
+import type { Storage } from './storage.js';
+import { Transmission } from './transmission.js';
+
+/** Payload of BLOCK_STATUS: the effect length and as many contexts as anybody could mean. */
+const STATUS_PAYLOAD_BYTES_MAX = 4096;
+
+/** What comes of a turn: wait for the socket, come again without waiting, or it is over. */
+export type Turn = 'wait' | 'again' | 'closed';
+
+export interface ConnectionHost<E extends Export> {
+  readonly exports: readonly E[];
+  readonly poller: Poller;
+  readonly counters: NbdCounters;
+  open(exported: E): Storage;
+}
+
+/** Received through before an export is chosen. */
+const NO_ARENA = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
+
+export class Connection<E extends Export> {
+  /** The daemon stops: what is under way is finished, the rest is answered with ESHUTDOWN. */
+  stopping = false;
+  readonly #buffer = new Uint8Array(RECEIVE_BYTES);
+  /** What was received and not consumed. */
+  #head = 0;
+  #tail = 0;
+  readonly #replies = new Replies();
+  readonly #handshake: Handshake<E>;
+  readonly #request: Request = {
+    flags: 0,
+    type: 0,
+    offset: 0,
+    length: 0,
+    cookie: new Uint8Array(8),
+  };
+  #storage: Storage | null = null;
+  #transmission: Transmission | null = null;
+  #greeted = false;
+  #options = 0;
+  #closing = false;
+  /** Where the rest of a WRITE's payload goes, and what has gone wrong with it. */
+  #writing = false;
+  #writeAt = 0;
+  #writeEnd = 0;
+  #writeError: number = ERROR.NONE;
+  #largeWrites = false;
+  /** Bytes to throw away, and the error that is told then. */
+  #skip = 0;
+  #skipError: number = ERROR.NONE;
+  #interest: number = INTEREST.READ;
+
+  constructor(
+    private readonly fd: number,
+    private readonly host: ConnectionHost<E>,
+  ) {
+    this.#handshake = new Handshake(host.exports, this.#replies);
+    host.poller.add(fd, this.#interest);
+    this.#handshake.greet();
+  }
+
+  get inHandshake(): boolean {
+    return this.#transmission === null;
+  }
+
+  /** Nothing is under way. */
+  get idle(): boolean {
+    return (
+      this.#head === this.#tail &&
+      this.#skip === 0 &&
+      !this.#writing &&
+      this.#replies.empty &&
+      this.#transmission?.busy !== true
+    );
+  }
+
+  close(): void {
+    closeDescriptor(this.fd);
+  }
+
+  /** Does what can be done now, within bounds. */
+  turn(): Turn {
+    for (let i = 0; i < TURN_RECEIVES; i++) {
+      const more = this.#consume();
+      if (!this.#replies.send(this.#arena, this.fd)) return 'closed';
+      if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
+      if (this.#closing) return 'closed';
+      if (more) continue;
+      const got = this.#receive();
+      if (got === 0 || got === GONE) return 'closed';
+      if (got < 0) return this.#wait(INTEREST.READ);
+    }
+    return 'again';
+  }
+
+  get #arena(): Arena {
+    return this.#storage?.arena ?? NO_ARENA;
+  }
+
+  #wait(interest: number): Turn {
+    if (interest !== this.#interest) {
+      this.#interest = interest;
+      this.host.poller.change(this.fd, interest);
+    }
+    return 'wait';
+  }
+
+  /** @returns bytes, 0 at the end, or what Arena.receive() says */
+  #receive(): number {
+    if (this.#head > 0) {
+      this.#buffer.copyWithin(0, this.#head, this.#tail);
+      this.#tail -= this.#head;
+      this.#head = 0;
+    }
+    const storage = this.#storage;
+    if (this.#writing && storage?.direct === true && this.#writeError === ERROR.NONE) {
+      return this.#receivePayload(storage.arena);
+    }
+    return this.#receiveInto(this.#largeWrites && !this.#writing && this.#skip === 0);
+  }
+
+  #receiveInto(headerOnly: boolean): number {
+    const until = headerOnly ? Math.max(this.#headerBytes, this.#tail + 1) : RECEIVE_BYTES;
+    const got = this.#arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, until);
+    if (got > 0) this.#tail += got;
+    return got;
+  }
+
+  /** The rest of a payload goes straight to its place; the end of a unit that was cut goes through the buffer. */
+  #receivePayload(arena: Arena): number {
+    const unitEnd = Math.min(
+      Math.floor(this.#writeAt / UNIT_BYTES) * UNIT_BYTES + UNIT_BYTES,
+      this.#writeEnd,
+    );
+    const staged = this.#tail - this.#head;
+    if (staged === 0) {
+      const rest = this.#writeEnd - this.#writeAt;
+      const ahead = this.#largeWrites ? this.#headerBytes : RECEIVE_BYTES;
+      const got = arena.receive(this.fd, this.#writeAt, rest, UNIT_BYTES, this.#buffer, 0, ahead);
+      if (got > 0) {
+        const direct = Math.min(got, rest);
+        this.#writeAt += direct;
+        this.#tail = got - direct;
+        return got;
+      }
+      if (got === 0 || got === GONE) return got;
+    }
+    const missing = unitEnd - this.#writeAt - staged;
+    const until = this.#tail + missing;
+    const got = arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, until);
+    if (got > 0) this.#tail += got;
+    return got;
+  }
+
+  get #headerBytes(): number {
+    return this.#replies.style === STYLE.EXTENDED ? BYTES.EXTENDED_REQUEST : BYTES.REQUEST;
+  }
+
+  /** Goes through what was received. @returns true if it can go on once the replies were sent */
+  #consume(): boolean {
+    while (!this.#closing) {
+      const transmission = this.#transmission;
+      if (transmission?.busy === true) {
+        if (!this.#replies.hasRoom || !transmission.canLoad) return true;
+        if (!transmission.proceed()) this.#closing = true;
+        return true;
+      }
+      if (!this.#replies.hasRoom) return true;
+      if (this.#skip > 0) {
+        if (!this.#skipPayload()) return false;
+      } else if (this.#writing) {
+        if (!this.#storePayload()) return false;
+      } else if (transmission === null) {
+        if (!this.#takeHandshake()) return false;
+      } else if (!this.#takeRequest(transmission)) {
+        return !transmission.canLoad;
+      }
+    }
+    return false;
+  }
+
+  /** @returns false if more bytes are needed */
+  #takeHandshake(): boolean {
+    const available = this.#tail - this.#head;
+    if (!this.#greeted) {
+      if (available < BYTES.CLIENT_FLAGS) return false;
+      this.#greeted = true;
+      if (!this.#handshake.clientFlags(getUint32(this.#buffer, this.#head))) this.#closing = true;
+      this.#head += BYTES.CLIENT_FLAGS;
+      return true;
+    }
+    if (available < BYTES.OPTION) return false;
+    const at = this.#head;
+    const [high, low] = IHAVEOPT;
+    const option = getUint32(this.#buffer, at + 8);
+    const length = getUint32(this.#buffer, at + 12);
+    if (getUint32(this.#buffer, at) !== high || getUint32(this.#buffer, at + 4) !== low) {
+      this.#closing = true;
+      return true;
+    }
+    if (length > OPTION_BYTES_MAX || ++this.#options > OPTIONS_MAX) {
+      this.#handshake.tooBig(option);
+      this.#closing = true;
+      return true;
+    }
+    if (available < BYTES.OPTION + length) {
+      this.#options--;
+      return false;
+    }
+    this.#head += BYTES.OPTION + length;
+    const data = this.#buffer.subarray(at + BYTES.OPTION, this.#head);
+    this.#follow(this.#handshake.option(option, data, this.stopping));
+    return true;
+  }
+
+  #follow(next: Next): void {
+    const { chosen, hasContext } = this.#handshake;
+    if (next === 'close') this.#closing = true;
+    if (next !== 'transmission' || chosen === null) return;
+    this.#storage = this.host.open(chosen);
+    this.#transmission = new Transmission(
+      chosen,
+      this.#storage,
+      this.#replies,
+      hasContext,
+      this.#request,
+    );
+  }
+
+  /** @returns false if more bytes are needed, or memory for what is read */
+  #takeRequest(transmission: Transmission): boolean {
+    const at = this.#head;
+    const headerBytes = this.#headerBytes;
+    const available = this.#tail - at;
+    if (available < headerBytes) return false;
+    const buffer = this.#buffer;
+    const extended = headerBytes === BYTES.EXTENDED_REQUEST;
+    if (getUint32(buffer, at) !== (extended ? MAGIC.EXTENDED_REQUEST : MAGIC.REQUEST)) {
+      this.#closing = true;
+      return true;
+    }
+    const request = this.#request;
+    request.flags = getUint16(buffer, at + 4);
+    request.type = getUint16(buffer, at + 6);
+    for (let i = 0; i < 8; i++) request.cookie[i] = buffer[at + 8 + i] ?? 0;
+    request.offset = getUint64(buffer, at + 16);
+    request.length = extended ? getUint64(buffer, at + 24) : getUint32(buffer, at + 24);
+    const { type, flags, length } = request;
+    if (type === COMMAND.DISC) {
+      this.#closing = true;
+      return true;
+    }
+    const carries = extended ? (flags & COMMAND_FLAG.PAYLOAD_LEN) !== 0 : type === COMMAND.WRITE;
+    const payload = carries ? length : 0;
+    if (payload > PAYLOAD_BYTES_SKIPPED_MAX) {
+      this.#closing = true;
+      return true;
+    }
+    if (
+      type === COMMAND.BLOCK_STATUS &&
+      carries &&
+      payload <= STATUS_PAYLOAD_BYTES_MAX &&
+      !this.stopping
+    ) {
+      if (available < headerBytes + payload) return false;
+      this.#head += headerBytes + payload;
+      this.host.counters.add('nbdRequests', 1);
+      transmission.blockStatusPayload(buffer.subarray(at + headerBytes, this.#head));
+      return true;
+    }
+    if (!transmission.canLoad) return false;
+    this.#head += headerBytes;
+    this.host.counters.add('nbdRequests', 1);
+    this.#start(transmission, payload);
+    return true;
+  }
+
+  #start(transmission: Transmission, payload: number): void {
+    const request = this.#request;
+    const error = this.stopping ? ERROR.ESHUTDOWN : transmission.check();
+    this.#largeWrites = request.type === COMMAND.WRITE && payload >= DIRECT_WRITE_BYTES;
+    if (error !== ERROR.NONE) {
+      this.#skip = payload;
+      this.#skipError = error;
+      if (payload === 0) this.#refuse(error);
+    } else if (request.type === COMMAND.WRITE) {
+      this.#writing = true;
+      this.#writeAt = request.offset;
+      this.#writeEnd = request.offset + request.length;
+      this.#writeError = ERROR.NONE;
+      this.host.counters.add('nbdBytesWritten', request.length);
+    } else {
+      if (request.type === COMMAND.READ) this.host.counters.add('nbdBytesRead', request.length);
+      transmission.begin();
+    }
+  }
+
+  #refuse(error: number): void {
+    const { type } = this.#request;
+    this.host.counters.add('nbdErrors', 1);
+    this.#replies.done(
+      this.#request,
+      error,
+      type === COMMAND.READ || type === COMMAND.BLOCK_STATUS,
+    );
+  }
+
+  /** @returns false if more bytes are needed */
+  #skipPayload(): boolean {
+    const taken = Math.min(this.#skip, this.#tail - this.#head);
+    this.#head += taken;
+    this.#skip -= taken;
+    if (this.#skip > 0) return false;
+    this.#refuse(this.#skipError);
+    return true;
+  }
+
+  /** Moves whole units, or all that is left, to the disk. @returns false if more bytes are needed */
+  #storePayload(): boolean {
+    const available = this.#tail - this.#head;
+    const rest = this.#writeEnd - this.#writeAt;
+    let length = rest;
+    if (available < rest) {
+      const end = Math.floor((this.#writeAt + available) / UNIT_BYTES) * UNIT_BYTES;
+      length = end - this.#writeAt;
+      if (length <= 0) return false;
+    }
+    if (length > 0 && this.#writeError === ERROR.NONE && this.#storage !== null) {
+      const until = this.#head + length;
+      this.#writeError = this.#storage.store(this.#writeAt, this.#buffer, this.#head, until);
+    }
+    this.#head += length;
+    this.#writeAt += length;
+    if (this.#writeAt < this.#writeEnd) return false;
+    this.#writing = false;
+    if (this.#writeError !== ERROR.NONE) this.host.counters.add('nbdErrors', 1);
+    this.#transmission?.written(this.#writeError);
+    return true;
+  }
+}

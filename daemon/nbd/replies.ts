@@ -1,0 +1,138 @@
+// The replies of one connection that wait to be sent: headers in a buffer, data as ranges of the disk's memory, and one
+// gathered sendmsg for as many as there are.
+
+import { type Arena, GONE, PLACE, TRIPLE_NUMBERS } from '../../native/index.js';
+import { REPLY_BYTES, REPLY_PIECES, REPLY_ROOM_BYTES, REPLY_ROOM_PIECES } from './limits.js';
+import { BYTES, CHUNK, CHUNK_DONE, MAGIC, putUint16, putUint32, putUint64 } from './protocol.js';
+
+/** How a connection answers; the later ones include the former. */
+export const STYLE = { SIMPLE: 0, STRUCTURED: 1, EXTENDED: 2 } as const;
+
+/** A request as it was parsed; one object per connection, filled again and again. */
+export interface Request {
+  flags: number;
+  type: number;
+  offset: number;
+  length: number;
+  readonly cookie: Uint8Array;
+}
+
+export class Replies {
+  readonly buffer = new Uint8Array(REPLY_BYTES);
+  readonly #triples = new Float64Array(REPLY_PIECES * TRIPLE_NUMBERS);
+  style: number = STYLE.SIMPLE;
+  #used = 0;
+  #count = 0;
+  /** What was sent: whole pieces, and bytes of the next one. */
+  #first = 0;
+  #skip = 0;
+
+  get empty(): boolean {
+    return this.#count === 0;
+  }
+
+  /** Whether one more request can be answered before the next send. */
+  get hasRoom(): boolean {
+    return (
+      REPLY_BYTES - this.#used >= REPLY_ROOM_BYTES &&
+      REPLY_PIECES - this.#count >= REPLY_ROOM_PIECES
+    );
+  }
+
+  /** Reserves bytes of the buffer, which the caller fills. */
+  reserve(length: number): number {
+    const at = this.#used;
+    if (length > REPLY_BYTES - at) throw new RangeError(`a reply of ${length} bytes has no room`);
+    this.#used += length;
+    const last = (this.#count - 1) * TRIPLE_NUMBERS;
+    const triples = this.#triples;
+    // Headers that follow each other are one piece.
+    if (
+      this.#count > this.#first &&
+      triples[last] === PLACE.BUFFER &&
+      (triples[last + 1] ?? 0) + (triples[last + 2] ?? 0) === at
+    ) {
+      triples[last + 2] = (triples[last + 2] ?? 0) + length;
+    } else {
+      this.#push(PLACE.BUFFER, at, length);
+    }
+    return at;
+  }
+
+  /** Data that lies in the arena, after what was appended last. */
+  data(at: number, length: number): void {
+    if (length > 0) this.#push(PLACE.ARENA, at, length);
+  }
+
+  simple({ cookie }: Request, error: number): void {
+    const at = this.reserve(BYTES.SIMPLE_REPLY);
+    putUint32(this.buffer, at, MAGIC.SIMPLE_REPLY);
+    putUint32(this.buffer, at + 4, error);
+    this.#putCookie(at + 8, cookie);
+  }
+
+  /** The header of a chunk with a payload of that length. */
+  chunk(request: Request, flags: number, type: number, length: number): void {
+    const extended = this.style === STYLE.EXTENDED;
+    const at = this.reserve(extended ? BYTES.EXTENDED_CHUNK : BYTES.CHUNK);
+    putUint32(this.buffer, at, extended ? MAGIC.EXTENDED_CHUNK : MAGIC.CHUNK);
+    putUint16(this.buffer, at + 4, flags);
+    putUint16(this.buffer, at + 6, type);
+    this.#putCookie(at + 8, request.cookie);
+    if (extended) {
+      putUint64(this.buffer, at + 16, request.offset);
+      putUint64(this.buffer, at + 24, length);
+    } else {
+      putUint32(this.buffer, at + 16, length);
+    }
+  }
+
+  /** Success without data, or an error. `chunked` demands a chunk where a simple reply would do. */
+  done(request: Request, error: number, chunked: boolean): void {
+    if (this.style === STYLE.SIMPLE || (this.style === STYLE.STRUCTURED && !chunked)) {
+      this.simple(request, error);
+    } else if (error === 0) {
+      this.chunk(request, CHUNK_DONE, CHUNK.NONE, 0);
+    } else {
+      this.chunk(request, CHUNK_DONE, CHUNK.ERROR, 6);
+      const at = this.reserve(6);
+      putUint32(this.buffer, at, error);
+      putUint16(this.buffer, at + 4, 0);
+    }
+  }
+
+  /** Sends what the socket takes. @returns false if the peer is gone */
+  send(arena: Arena, fd: number): boolean {
+    while (this.#first < this.#count) {
+      let sent = arena.send(fd, this.buffer, this.#triples, this.#first, this.#count, this.#skip);
+      if (sent < 0) return sent !== GONE;
+      while (sent > 0) {
+        const left = (this.#triples[this.#first * TRIPLE_NUMBERS + 2] ?? 0) - this.#skip;
+        if (sent < left) {
+          this.#skip += sent;
+          break;
+        }
+        sent -= left;
+        this.#first++;
+        this.#skip = 0;
+      }
+    }
+    this.#first = 0;
+    this.#count = 0;
+    this.#used = 0;
+    return true;
+  }
+
+  #putCookie(at: number, cookie: Uint8Array): void {
+    for (let i = 0; i < 8; i++) this.buffer[at + i] = cookie[i] ?? 0;
+  }
+
+  #push(place: number, at: number, length: number): void {
+    const index = this.#count * TRIPLE_NUMBERS;
+    if (this.#count >= REPLY_PIECES) throw new RangeError('more pieces of replies than expected');
+    this.#triples[index] = place;
+    this.#triples[index + 1] = at;
+    this.#triples[index + 2] = length;
+    this.#count++;
+  }
+}

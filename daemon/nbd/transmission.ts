@@ -1,0 +1,308 @@
+// The requests of one connection: what is allowed, and what is answered. No promise and no object per request.
+
+import type { Export } from './handshake.js';
+import {
+  EXTENTS_MAX,
+  HOLE_SEARCH_BYTES,
+  PAYLOAD_BYTES_MAX,
+  REPLY_ROOM_PIECES,
+  TURN_BYTES,
+} from './limits.js';
+import {
+  BASE_ALLOCATION_ID,
+  CHUNK,
+  CHUNK_DONE,
+  COMMAND,
+  COMMAND_FLAG,
+  ERROR,
+  EXTENT,
+  getUint32,
+  getUint64,
+  putUint32,
+  putUint64,
+} from './protocol.js';
+import { type Replies, type Request, STYLE } from './replies.js';
+import { FileStorage, type Storage } from './storage.js';
+
+const FLAGS: readonly number[] = [
+  COMMAND_FLAG.DF,
+  COMMAND_FLAG.PAYLOAD_LEN,
+  0,
+  0,
+  0,
+  0,
+  COMMAND_FLAG.NO_HOLE | COMMAND_FLAG.FAST_ZERO,
+  COMMAND_FLAG.REQ_ONE | COMMAND_FLAG.PAYLOAD_LEN,
+];
+
+/** The number of an extent's bytes in a chunk: | length | flags |, 4 or 8 each. */
+const EXTENT_BYTES = 8;
+const EXTENDED_EXTENT_BYTES = 16;
+
+export class Transmission {
+  /** What is left of a request that takes several turns: READ from a file, TRIM, WRITE_ZEROES. */
+  #at = 0;
+  #end = 0;
+  readonly #lengths = new Float64Array(EXTENTS_MAX);
+
+  constructor(
+    private readonly exported: Export,
+    private readonly storage: Storage,
+    private readonly replies: Replies,
+    private readonly hasContext: boolean,
+    private readonly request: Request,
+  ) {}
+
+  /** The request is not answered yet: call proceed(). */
+  get busy(): boolean {
+    return this.#at < this.#end;
+  }
+
+  /** Whether there is memory for what begin() or proceed() loads; otherwise the replies have to be sent first. */
+  get canLoad(): boolean {
+    const { storage, request } = this;
+    if (!(storage instanceof FileStorage) || request.type !== COMMAND.READ) return true;
+    return this.replies.empty || storage.hasRoom(Math.min(request.length, storage.loadBytesMax));
+  }
+
+  /** What is wrong with the request before anything is done: an NBD error. */
+  check(): number {
+    const { type, flags, offset, length } = this.request;
+    const { readOnly, sizeBytes } = this.exported;
+    const allowed = FLAGS.at(type);
+    if (allowed === undefined || type < 0 || type === COMMAND.DISC) return ERROR.EINVAL;
+    const changes =
+      type === COMMAND.WRITE || type === COMMAND.TRIM || type === COMMAND.WRITE_ZEROES;
+    if (readOnly && changes) return ERROR.EPERM;
+    if (type !== COMMAND.FLUSH && offset + length > sizeBytes) {
+      return type === COMMAND.WRITE || type === COMMAND.WRITE_ZEROES ? ERROR.ENOSPC : ERROR.EINVAL;
+    }
+    const extended = this.replies.style === STYLE.EXTENDED;
+    const known = COMMAND_FLAG.FUA | (extended ? allowed : allowed & ~COMMAND_FLAG.PAYLOAD_LEN);
+    if ((flags & ~known) !== 0) return ERROR.EINVAL;
+    if ((flags & COMMAND_FLAG.DF) !== 0 && this.replies.style === STYLE.SIMPLE) return ERROR.EINVAL;
+    if (type === COMMAND.READ && length > PAYLOAD_BYTES_MAX) {
+      return (flags & COMMAND_FLAG.DF) !== 0 ? ERROR.EOVERFLOW : ERROR.EINVAL;
+    }
+    if (type === COMMAND.WRITE) {
+      if (length > PAYLOAD_BYTES_MAX) return ERROR.EINVAL;
+      if (extended && (flags & COMMAND_FLAG.PAYLOAD_LEN) === 0) return ERROR.EINVAL;
+    }
+    if (type === COMMAND.BLOCK_STATUS && (!this.hasContext || length === 0)) return ERROR.EINVAL;
+    return ERROR.NONE;
+  }
+
+  /** Begins with a request that check() has let through, and is no WRITE. */
+  begin(): void {
+    const { request } = this;
+    switch (request.type) {
+      case COMMAND.READ:
+        this.#read();
+        return;
+      case COMMAND.TRIM:
+      case COMMAND.WRITE_ZEROES:
+        this.#zero();
+        return;
+      case COMMAND.FLUSH:
+        this.replies.done(request, this.storage.flush(), false);
+        return;
+      case COMMAND.BLOCK_STATUS:
+        this.#blockStatus();
+        return;
+      default: // CACHE: everything is where it is
+        this.replies.done(request, ERROR.NONE, false);
+    }
+  }
+
+  /** The payload of a WRITE has been stored. */
+  written(failed: number): void {
+    const fua = (this.request.flags & COMMAND_FLAG.FUA) !== 0;
+    const error = failed === ERROR.NONE && fua ? this.storage.flush() : failed;
+    this.replies.done(this.request, error, false);
+  }
+
+  /** Does the next piece of a busy request. @returns false if the connection can only be closed */
+  proceed(): boolean {
+    return this.request.type === COMMAND.READ ? this.#readPiece() : this.#zeroPiece();
+  }
+
+  /** BLOCK_STATUS with a payload: | effect length 8 | context 4 | ... |. Continues as one without. */
+  blockStatusPayload(payload: Uint8Array): void {
+    const { request } = this;
+    request.length = getUint64(payload, 0);
+    let error = payload.length < 12 || payload.length % 4 !== 0 ? ERROR.EINVAL : this.check();
+    for (let at = 8; at + 4 <= payload.length; at += 4) {
+      if (getUint32(payload, at) !== BASE_ALLOCATION_ID) error = ERROR.EINVAL;
+    }
+    if (error === ERROR.NONE) this.#blockStatus();
+    else this.replies.done(request, error, true);
+  }
+
+  #read(): void {
+    const { request, replies, storage } = this;
+    const { offset, length, flags } = request;
+    if (length === 0) {
+      replies.done(request, ERROR.NONE, true);
+      return;
+    }
+    this.#at = offset;
+    this.#end = offset + length;
+    const whole = replies.style === STYLE.SIMPLE || (flags & COMMAND_FLAG.DF) !== 0;
+    if (whole) {
+      // One header for all of it, also where it is loaded in pieces: so the first piece is loaded before.
+      const piece = Math.min(length, storage.loadBytesMax);
+      const at = this.#load(offset, piece);
+      if (at < 0) {
+        this.#end = this.#at;
+        replies.done(request, -at, true);
+        return;
+      }
+      if (replies.style === STYLE.SIMPLE) replies.simple(request, ERROR.NONE);
+      else this.#dataHeader(CHUNK_DONE, offset, length);
+      replies.data(at, piece);
+      this.#at += piece;
+    } else if (length >= HOLE_SEARCH_BYTES) {
+      this.#readExtents();
+    } else {
+      this.#readPiece();
+    }
+  }
+
+  /** Staging of a file begins again whenever everything was sent; only then is a large piece loaded. */
+  #load(offset: number, length: number): number {
+    const { storage } = this;
+    if (storage instanceof FileStorage && this.replies.empty) storage.reset();
+    return storage.load(offset, length);
+  }
+
+  #readPiece(): boolean {
+    const { request, replies, storage } = this;
+    const whole = replies.style === STYLE.SIMPLE || (request.flags & COMMAND_FLAG.DF) !== 0;
+    const piece = Math.min(this.#end - this.#at, storage.loadBytesMax);
+    const at = this.#load(this.#at, piece);
+    if (at < 0) {
+      this.#end = this.#at;
+      if (!whole) replies.done(request, -at, true);
+      // The header has promised data already.
+      return !whole;
+    }
+    const last = this.#at + piece === this.#end;
+    if (!whole) this.#dataHeader(last ? CHUNK_DONE : 0, this.#at, piece);
+    replies.data(at, piece);
+    this.#at += piece;
+    return true;
+  }
+
+  /** Holes are told instead of being sent; after a good many extents the rest goes as data. */
+  #readExtents(): void {
+    const { replies, storage } = this;
+    for (let extents = 0; extents < REPLY_ROOM_PIECES / 4 && this.#at < this.#end; extents++) {
+      const data = Math.min(storage.dataFrom(this.#at), this.#end);
+      if (data > this.#at) {
+        const length = data - this.#at;
+        this.#hole(data === this.#end ? CHUNK_DONE : 0, this.#at, length);
+        this.#at = data;
+        continue;
+      }
+      if (!storage.direct) return; // the data of a file goes piece by piece
+      const hole = this.#dataEnd();
+      this.#dataHeader(hole === this.#end ? CHUNK_DONE : 0, this.#at, hole - this.#at);
+      replies.data(this.#at, hole - this.#at);
+      this.#at = hole;
+    }
+    if (this.busy && storage.direct) this.#readPiece();
+  }
+
+  /**
+   * Where data that begins here ends, roughly. The host finds the next data fast, but the next hole only by going through
+   * all pages before it.
+   */
+  #dataEnd(): number {
+    let at = this.#at + HOLE_SEARCH_BYTES;
+    while (at < this.#end && this.storage.dataFrom(at) <= at) at += HOLE_SEARCH_BYTES;
+    return Math.min(at, this.#end);
+  }
+
+  #dataHeader(flags: number, offset: number, length: number): void {
+    this.replies.chunk(this.request, flags, CHUNK.OFFSET_DATA, 8 + length);
+    putUint64(this.replies.buffer, this.replies.reserve(8), offset);
+  }
+
+  #hole(flags: number, offset: number, length: number): void {
+    this.replies.chunk(this.request, flags, CHUNK.OFFSET_HOLE, 12);
+    const at = this.replies.reserve(12);
+    putUint64(this.replies.buffer, at, offset);
+    putUint32(this.replies.buffer, at + 8, length);
+  }
+
+  #zero(): void {
+    const { request, replies, storage } = this;
+    const keep = (request.flags & COMMAND_FLAG.NO_HOLE) !== 0;
+    const fast = (request.flags & COMMAND_FLAG.FAST_ZERO) !== 0;
+    if (fast && !storage.zeroesFast(keep)) {
+      replies.done(request, ERROR.ENOTSUP, false);
+      return;
+    }
+    if (request.length === 0) {
+      replies.done(request, ERROR.NONE, false);
+      return;
+    }
+    this.#at = request.offset;
+    this.#end = request.offset + request.length;
+    this.#zeroPiece();
+  }
+
+  #zeroPiece(): boolean {
+    const { request, replies, storage } = this;
+    const keep = (request.flags & COMMAND_FLAG.NO_HOLE) !== 0;
+    // A trim is advice: where the host can't, it is not done.
+    const trim = request.type === COMMAND.TRIM;
+    const fast = trim || (request.flags & COMMAND_FLAG.FAST_ZERO) !== 0;
+    const piece = Math.min(this.#end - this.#at, TURN_BYTES);
+    let error = storage.zero(this.#at, piece, keep, fast);
+    if (trim && error === ERROR.ENOTSUP) error = ERROR.NONE;
+    this.#at += piece;
+    if (error !== ERROR.NONE) this.#end = this.#at;
+    if (this.busy) return true;
+    const fua = (request.flags & COMMAND_FLAG.FUA) !== 0;
+    if (error === ERROR.NONE && fua) error = storage.flush();
+    replies.done(request, error, false);
+    return true;
+  }
+
+  #blockStatus(): void {
+    const { request, replies, storage } = this;
+    const extended = replies.style === STYLE.EXTENDED;
+    const max = (request.flags & COMMAND_FLAG.REQ_ONE) !== 0 ? 1 : EXTENTS_MAX;
+    const end = request.offset + request.length;
+    const dataFirst = storage.dataFrom(request.offset) <= request.offset;
+    let count = 0;
+    for (let at = request.offset, data = dataFirst; at < end && count < max; data = !data) {
+      const next = Math.min(data ? storage.holeFrom(at) : storage.dataFrom(at), end);
+      // Something changed it meanwhile: what was said so far holds.
+      if (next <= at) break;
+      this.#lengths[count++] = next - at;
+      at = next;
+    }
+    if (count === 0) this.#lengths[count++] = request.length;
+    const bytes = extended ? EXTENDED_EXTENT_BYTES : EXTENT_BYTES;
+    const head = extended ? 8 : 4;
+    const type = extended ? CHUNK.BLOCK_STATUS_EXT : CHUNK.BLOCK_STATUS;
+    replies.chunk(request, CHUNK_DONE, type, head + count * bytes);
+    let at = replies.reserve(head + count * bytes);
+    putUint32(replies.buffer, at, BASE_ALLOCATION_ID);
+    if (extended) putUint32(replies.buffer, at + 4, count);
+    at += head;
+    for (let i = 0; i < count; i++, at += bytes) {
+      const flags = (i % 2 === 0) === dataFirst ? EXTENT.DATA : EXTENT.HOLE_ZERO;
+      const length = this.#lengths[i] ?? 0;
+      if (extended) {
+        putUint64(replies.buffer, at, length);
+        putUint64(replies.buffer, at + 8, flags);
+      } else {
+        putUint32(replies.buffer, at, length);
+        putUint32(replies.buffer, at + 4, flags);
+      }
+    }
+  }
+}

@@ -1,0 +1,185 @@
+// Stream sockets that a thread serves by itself: bytes go straight between a socket and an arena.
+//
+// Nothing here blocks. What a peer can cause is a result, not an exception: kWouldBlock, kGone.
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cerrno>
+
+#include "arena.h"
+#include "arguments.h"
+#include "modules.h"
+
+namespace pinfold {
+
+namespace {
+
+constexpr double kWouldBlock = -1;  // the same numbers in native/stream.ts
+constexpr double kGone = -2;
+constexpr int kMaxPieces = 512;      // of one sendmsg; Linux takes 1024
+constexpr int kMaxReceivePieces = 64;  // of one recvmsg
+constexpr size_t kTripleNumbers = 3;
+
+std::string ShowFd(int fd) { return "fd " + std::to_string(fd); }
+
+bool IsGone(int error) {
+  return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT || error == ECONNABORTED || error == ENOTCONN ||
+         error == EHOSTUNREACH || error == ENETDOWN;
+}
+
+// How many of `wanted` bytes at `at` may land in the arena now: all, or what is there up to a boundary of units, so that
+// a unit changes as a whole.
+uint64_t WholeUnits(uint64_t at, uint64_t wanted, uint64_t available, uint64_t unit) {
+  if (available >= wanted) return wanted;
+  uint64_t end = (at + available) / unit * unit;
+  return end > at ? end - at : 0;
+}
+
+struct ReceiveTask {
+  int fd;
+  Arena* arena;
+  uint64_t at;
+  uint64_t length;
+  std::span<uint8_t> rest;
+};
+
+// One recvmsg; the arena's part goes on until it is complete, since those bytes were seen to be there. Returns the bytes,
+// -errno if nothing came.
+int64_t ReceiveBoth(const ReceiveTask& task) {
+  uint64_t done = 0;
+  while (true) {
+    iovec vec[kMaxReceivePieces + 1];
+    int count = 0;
+    uint64_t covered = done;
+    while (covered < task.length && count < kMaxReceivePieces) {
+      vec[count] = task.arena->Piece(task.at + covered, task.length - covered);
+      covered += vec[count++].iov_len;
+    }
+    if (covered == task.length && !task.rest.empty()) vec[count++] = {task.rest.data(), task.rest.size()};
+    msghdr message{};
+    message.msg_iov = vec;
+    message.msg_iovlen = static_cast<size_t>(count);
+    ssize_t got = recvmsg(task.fd, &message, MSG_DONTWAIT);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return done > 0 ? static_cast<int64_t>(done) : (got < 0 ? -errno : 0);
+    done += static_cast<uint64_t>(got);
+    if (done >= task.length) return static_cast<int64_t>(done);
+  }
+}
+
+// arenaReceive(arena, fd, at, length, unit, buffer, from, until): bytes received, into the arena first, then into the
+// buffer; 0 at the end of the stream, -1 if nothing fits or is there, -2 if the peer is gone.
+napi_value ArenaReceive(const Napi::CallbackInfo& info) {
+  Arguments args(info, "recvmsg");
+  auto* arena = static_cast<Arena*>(args.External(0, "arena"));
+  int fd = args.Descriptor(1, "fd");
+  uint64_t at = args.Integer(2, "at", 0, arena == nullptr ? 0 : arena->length_bytes);
+  uint64_t length = args.Integer(3, "length", 0, arena == nullptr ? 0 : arena->length_bytes - at);
+  uint64_t unit = args.Integer(4, "unit", 1, uint64_t{1} << 30);
+  std::span<uint8_t> buffer = args.Bytes(5, "buffer");
+  uint64_t from = args.Integer(6, "from", 0, buffer.size());
+  uint64_t until = args.Integer(7, "until", from, buffer.size());
+  if (!args.ok()) return args.Undefined();
+
+  ReceiveTask task{fd, arena, at, length, buffer.subspan(from, until - from)};
+  if (length > 0) {
+    int available = 0;
+    if (ioctl(fd, FIONREAD, &available) != 0) return args.FailSystem(errno, ShowFd(fd));
+    task.length = WholeUnits(at, length, static_cast<uint64_t>(available), unit);
+    if (task.length < length) {
+      task.rest = {};
+      // Less than a unit is left for the caller to stage; nothing at all may be the end of the stream.
+      if (task.length == 0) {
+        if (available > 0) return args.Result(kWouldBlock);
+        uint8_t probe;
+        ssize_t got = recv(fd, &probe, 1, MSG_DONTWAIT | MSG_PEEK);
+        if (got == 0) return args.Result(0);
+        return args.Result(got < 0 && IsGone(errno) ? kGone : kWouldBlock);
+      }
+    }
+  } else if (task.rest.empty()) {
+    return args.Result(kWouldBlock);
+  }
+  int64_t got = ReceiveBoth(task);
+  if (got >= 0) return args.Result(static_cast<double>(got));
+  int error = static_cast<int>(-got);
+  if (error == EAGAIN) return args.Result(kWouldBlock);
+  if (IsGone(error)) return args.Result(kGone);
+  return args.FailSystem(error, ShowFd(fd));
+}
+
+// Fills vec from triples (place, offset, length) from `first` on, leaving the first `skip` bytes out. Returns the number
+// of pieces, or -1 with the wrong triple in *wrong. Other threads could change the triples, so each value is read once.
+int Gather(const Arena& arena, std::span<uint8_t> buffer, std::span<const double> triples, uint64_t first,
+           uint64_t count, uint64_t skip, iovec* vec, uint64_t* wrong) {
+  int filled = 0;
+  for (uint64_t index = first; index < count && filled < kMaxPieces; index++) {
+    uint64_t place, offset, length;
+    if (!ToInteger(triples[index * kTripleNumbers], 1, &place) ||
+        !ToInteger(triples[index * kTripleNumbers + 1], kMaxSafeInteger, &offset) ||
+        !ToInteger(triples[index * kTripleNumbers + 2], kMaxSafeInteger, &length) || skip > length ||
+        !(place == 1 ? arena.Contains(offset, length)
+                     : offset <= buffer.size() && length <= buffer.size() - offset)) {
+      *wrong = index;
+      return -1;
+    }
+    offset += skip;
+    length -= skip;
+    skip = 0;
+    if (place == 0) {
+      if (length > 0) vec[filled++] = {buffer.data() + offset, length};
+      continue;
+    }
+    while (length > 0 && filled < kMaxPieces) {
+      vec[filled] = arena.Piece(offset, length);
+      offset += vec[filled].iov_len;
+      length -= vec[filled].iov_len;
+      filled++;
+    }
+  }
+  return filled;
+}
+
+// arenaSend(arena, fd, buffer, triples, first, count, skip): bytes sent, perhaps fewer than there are; -1 if the socket
+// takes none now, -2 if the peer is gone.
+napi_value ArenaSend(const Napi::CallbackInfo& info) {
+  Arguments args(info, "sendmsg");
+  auto* arena = static_cast<Arena*>(args.External(0, "arena"));
+  int fd = args.Descriptor(1, "fd");
+  std::span<uint8_t> buffer = args.Bytes(2, "buffer");
+  std::span<double> triples = args.Doubles(3, "triples");
+  uint64_t count = args.Integer(5, "count", 0, triples.size() / kTripleNumbers);
+  uint64_t first = args.Integer(4, "first", 0, count);
+  uint64_t skip = args.Offset(6, "skip");
+  if (!args.ok()) return args.Undefined();
+
+  iovec vec[kMaxPieces];
+  uint64_t wrong = 0;
+  int filled = Gather(*arena, buffer, triples, first, count, skip, vec, &wrong);
+  if (filled < 0) {
+    const double* triple = &triples[wrong * kTripleNumbers];
+    return args.Fail(EINVAL, "sendmsg: triple " + std::to_string(wrong) + " is (" + ShowNumber(triple[0]) + ", " +
+                                 ShowNumber(triple[1]) + ", " + ShowNumber(triple[2]) +
+                                 "), expected a range of the buffer (0) or of the arena (1)");
+  }
+  msghdr message{};
+  message.msg_iov = vec;
+  message.msg_iovlen = static_cast<size_t>(filled);
+  ssize_t sent;
+  do {
+    sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return args.Result(static_cast<double>(sent));
+  if (errno == EAGAIN) return args.Result(kWouldBlock);
+  if (IsGone(errno)) return args.Result(kGone);
+  return args.FailSystem(errno, ShowFd(fd) + ", " + std::to_string(filled) + " pieces");
+}
+
+}  // namespace
+
+void ExportStream(napi_env env, napi_value exports) {
+  ExportAll(env, exports, {Export<ArenaReceive>("arenaReceive"), Export<ArenaSend>("arenaSend")});
+}
+
+}  // namespace pinfold

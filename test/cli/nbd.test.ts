@@ -1,0 +1,43 @@
+// pinfold serve for NBD clients: flags, status, socket activation, addresses of other machines.
+
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import test from 'ava';
+import { requires } from '../support/requires.js';
+import { failsWith, pinfold, start, succeeds, temporaryFolder } from './run.js';
+
+const ENTRY = new URL('../../clients/cli/pinfold.js', import.meta.url).pathname;
+
+test('a disk over NBD: status counts connections, and SIGTERM takes the socket away', async (t) => {
+  const folder = temporaryFolder(t);
+  const [socket, nbd] = [join(folder, 'ipc'), join(folder, 'nbd')];
+  const on = ['--socket', socket];
+  const running = start({}, 'serve', ...on, '--disk', 'd,size=1M,ro', '--nbd-socket', nbd);
+  t.teardown(() => running.child.kill('SIGKILL'));
+  await running.shows('serving on');
+  t.true(existsSync(nbd));
+  t.regex(await succeeds(t, 'status', ...on), /nbdConnections +0/);
+  const second = await pinfold('serve', '--socket', join(folder, 'b'), '--nbd-socket', nbd);
+  failsWith(t, second, 3, 'EADDRINUSE', /lock held by pid/);
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).exit, 0);
+  t.false(existsSync(nbd));
+});
+
+test('another machine may not connect, and activation needs a socket', async (t) => {
+  const socket = ['--socket', join(temporaryFolder(t), 'ipc')];
+  const wide = await pinfold('serve', ...socket, '--nbd-tcp', '0.0.0.0:10809');
+  failsWith(t, wide, 2, 'EUSAGE', /0\.0\.0\.0:10809 can be reached from other machines/);
+  const none = await pinfold('serve', ...socket, '--nbd-activated');
+  failsWith(t, none, 3, 'EINVAL', /LISTEN_FDS is missing/);
+});
+
+test('nbdinfo starts the daemon itself, by socket activation', async (t) => {
+  if (!requires(t, 'nbdinfo', 'libnbd-bin')) return;
+  const serve = ['serve', '--socket', join(temporaryFolder(t), 'ipc'), '--disk', 'd,size=1M'];
+  const command = [process.execPath, ENTRY, ...serve, '--nbd-activated'];
+  const { stdout } = await promisify(execFile)('nbdinfo', ['--size', '--', '[', ...command, ']']);
+  t.regex(stdout, /^1048576$/m);
+});

@@ -1,0 +1,194 @@
+// Requests and replies in all three styles, with ranges, flags and ends that are wrong.
+
+import test from 'ava';
+import { CHUNK, COMMAND, COMMAND_FLAG, ERROR } from '../../../daemon/nbd/protocol.js';
+import { RawClient, startNbd } from './raw-client.js';
+
+const SIZE = 2 ** 20;
+const { READ, WRITE, TRIM, FLUSH, CACHE, WRITE_ZEROES, BLOCK_STATUS, DISC } = COMMAND;
+
+for (const name of ['scratch', 'file']) {
+  test(`${name}: what is wrong is told, and the connection goes on`, async (t) => {
+    const { socket } = await startNbd(t);
+    const client = await RawClient.attach(t, socket, name);
+    const says = async (error: number, ...request: Parameters<RawClient['request']>) => {
+      client.request(...request);
+      t.is(await client.simple(), error, JSON.stringify(request));
+    };
+    const sector = Buffer.alloc(512, 7);
+    await says(ERROR.EINVAL, READ, SIZE, 512);
+    await says(ERROR.EINVAL, READ, SIZE - 511, 512);
+    await says(ERROR.EINVAL, READ, 2 ** 63, 512);
+    await says(ERROR.ENOSPC, WRITE, SIZE, 512, 0, sector);
+    await says(ERROR.ENOSPC, WRITE_ZEROES, SIZE - 1, 512);
+    await says(ERROR.EINVAL, TRIM, SIZE - 1, 512);
+    await says(ERROR.EINVAL, CACHE, SIZE, 1);
+    await says(ERROR.EINVAL, 8, 0, 0);
+    await says(ERROR.EINVAL, 0xffff, 0, 0);
+    await says(ERROR.EINVAL, WRITE, 0, 512, 0x8000, sector);
+    await says(ERROR.EINVAL, READ, 0, 512, COMMAND_FLAG.DF);
+    await says(ERROR.EINVAL, BLOCK_STATUS, 0, 512);
+    await says(ERROR.NONE, WRITE, 0, 512, COMMAND_FLAG.FUA, sector);
+    await says(ERROR.NONE, FLUSH, 0, 0, COMMAND_FLAG.FUA);
+    await says(ERROR.NONE, CACHE, 0, SIZE);
+    await says(ERROR.NONE, WRITE, 0, 0);
+    // Odd places are fine.
+    await says(ERROR.NONE, WRITE, 510, 5, 0, Buffer.from('hello'));
+    client.request(READ, 509, 7);
+    t.is(await client.simple(), 0);
+    t.is((await client.read(7)).toString('latin1'), '\u0007hello\0');
+    await says(ERROR.NONE, WRITE_ZEROES, 0, 511, COMMAND_FLAG.NO_HOLE);
+    await says(ERROR.NONE, TRIM, 511, SIZE - 511);
+    client.request(READ, 0, SIZE);
+    t.is(await client.simple(), 0);
+    t.true((await client.read(SIZE)).equals(Buffer.alloc(SIZE)));
+    client.request(DISC, 0, 0);
+    t.is((await client.closed()).length, 0);
+  });
+
+  test(`${name}: holes, one chunk with DF, and the map`, async (t) => {
+    const { socket } = await startNbd(t);
+    const client = await RawClient.attach(t, socket, name, 'structured');
+    client.request(WRITE, 65536, 65536, 0, Buffer.alloc(65536, 3));
+    t.is(await client.simple(), 0);
+    client.request(READ, 0, 262144);
+    const chunks = await client.chunks();
+    t.deepEqual(chunks.map(({ type }) => type).slice(0, 2), [CHUNK.OFFSET_HOLE, CHUNK.OFFSET_DATA]);
+    t.is(chunks.at(0)?.payload.toString('hex'), '000000000000000000010000');
+    client.request(BLOCK_STATUS, 0, SIZE, COMMAND_FLAG.REQ_ONE);
+    t.is((await client.chunks()).at(0)?.payload.toString('hex'), '000000010001000000000003');
+    // Sending a hole of a disk in memory makes it memory: asked before.
+    client.request(READ, 0, 262144, COMMAND_FLAG.DF);
+    const whole = await client.chunks();
+    t.deepEqual(
+      whole.map(({ type, payload }) => [type, payload.length]),
+      [[CHUNK.OFFSET_DATA, 262152]],
+    );
+    client.request(READ, SIZE, 1);
+    const [error] = await client.chunks();
+    t.is(error.type, CHUNK.ERROR);
+    t.is(error.payload.readUInt32BE(0), ERROR.EINVAL);
+    client.request(BLOCK_STATUS, 0, 0);
+    t.is((await client.chunks()).at(0)?.payload.readUInt32BE(0), ERROR.EINVAL);
+  });
+
+  test(`${name}: extended headers`, async (t) => {
+    const { socket } = await startNbd(t);
+    const client = await RawClient.attach(t, socket, name, 'extended');
+    const error = async () => {
+      const [chunk] = await client.chunks();
+      return chunk.type === CHUNK.ERROR ? chunk.payload.readUInt32BE(0) : 0;
+    };
+    client.request(WRITE, 0, 4096, COMMAND_FLAG.PAYLOAD_LEN, Buffer.alloc(4096, 5));
+    t.is(await error(), 0);
+    client.request(WRITE, 0, 4096);
+    t.is(await error(), ERROR.EINVAL);
+    client.request(READ, 0, 100, COMMAND_FLAG.PAYLOAD_LEN, Buffer.alloc(100));
+    t.is(await error(), ERROR.EINVAL);
+    client.request(READ, 0, 4096);
+    t.true((await client.chunks()).at(0)?.payload.subarray(8).equals(Buffer.alloc(4096, 5)));
+    client.request(WRITE_ZEROES, 0, 2 ** 40);
+    t.is(await error(), ERROR.ENOSPC);
+    client.request(BLOCK_STATUS, 0, SIZE);
+    const [status] = await client.chunks();
+    t.is(status.type, CHUNK.BLOCK_STATUS_EXT);
+    t.is(status.payload.readUInt32BE(4), 2);
+    const effect = Buffer.from('000000000000100000000001', 'hex');
+    client.request(BLOCK_STATUS, 0, 12, COMMAND_FLAG.PAYLOAD_LEN, effect);
+    t.is((await client.chunks()).at(0)?.payload.readUInt32BE(4), 1);
+    effect[11] = 9;
+    client.request(BLOCK_STATUS, 0, 12, COMMAND_FLAG.PAYLOAD_LEN, effect);
+    t.is(await error(), ERROR.EINVAL);
+  });
+
+  test(`${name}: a client that dies in a write leaves whole units`, async (t) => {
+    const { socket } = await startNbd(t);
+    const client = await RawClient.attach(t, socket, name);
+    client.request(WRITE, 0, 200_000, 0, Buffer.alloc(100_000, 1));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    client.socket.destroy();
+    const other = await RawClient.attach(t, socket, name);
+    other.request(READ, 0, 200_192);
+    t.is(await other.simple(), 0);
+    const data = await other.read(200_192);
+    t.is(data.indexOf(0), Math.floor(100_000 / 512) * 512);
+    t.true(data.subarray(data.indexOf(0)).every((byte) => byte === 0));
+  });
+}
+
+test('a unit that is cut where the receive buffer ends goes on', async (t) => {
+  const { socket } = await startNbd(t);
+  const client = await RawClient.attach(t, socket, 'scratch');
+  client.socket.pause();
+  const payload = Buffer.alloc(4096, 6);
+  for (let i = 0; i < 400; i++) client.request(WRITE, 0, 4096, 0, payload);
+  client.socket.resume();
+  for (let i = 0; i < 400; i++) t.is(await client.simple(), 0);
+});
+
+test('a read-only disk', async (t) => {
+  const { socket } = await startNbd(t);
+  const client = await RawClient.attach(t, socket, 'locked');
+  for (const type of [WRITE, TRIM, WRITE_ZEROES]) {
+    client.request(type, 0, 512, 0, type === WRITE ? Buffer.alloc(512) : undefined);
+    t.is(await client.simple(), ERROR.EPERM);
+  }
+  client.request(FLUSH, 0, 0);
+  t.is(await client.simple(), 0);
+});
+
+test('a payload beyond all bounds and a wrong magic end the connection; a large one is refused', async (t) => {
+  const { socket } = await startNbd(t);
+  const huge = await RawClient.attach(t, socket, 'scratch');
+  huge.request(WRITE, 0, 0xffffffff);
+  t.is((await huge.closed()).length, 0);
+  const magic = await RawClient.attach(t, socket, 'scratch');
+  magic.socket.write(Buffer.alloc(28));
+  t.is((await magic.closed()).length, 0);
+  const large = await RawClient.attach(t, socket, 'scratch');
+  large.request(WRITE, 0, 2 ** 25 + 1, 0, Buffer.alloc(2 ** 25 + 1));
+  t.is(await large.simple(), ERROR.ENOSPC);
+  large.request(READ, 0, 2 ** 25 + 1);
+  t.is(await large.simple(), ERROR.EINVAL);
+});
+
+test('one who does not read his replies is not in the way of others', async (t) => {
+  const { socket } = await startNbd(t);
+  const slow = await RawClient.attach(t, socket, 'scratch');
+  slow.socket.pause();
+  for (let i = 0; i < 1000; i++) slow.request(READ, 0, SIZE);
+  const other = await RawClient.attach(t, socket, 'scratch');
+  for (let i = 0; i < 100; i++) {
+    other.request(READ, 0, 512);
+    t.is(await other.simple(), 0);
+    await other.read(512);
+  }
+});
+
+test('what a client of the daemon writes, NBD reads, and the other way round', async (t) => {
+  const { socket, client, daemon } = await startNbd(t);
+  for (const name of ['scratch', 'file']) {
+    const disk = await (await client()).disk(name);
+    const nbd = await RawClient.attach(t, socket, name);
+    await disk.write(512, Buffer.alloc(512, 1));
+    nbd.request(READ, 512, 512);
+    t.is(await nbd.simple(), 0);
+    t.true((await nbd.read(512)).equals(Buffer.alloc(512, 1)));
+    nbd.request(WRITE, 1024, 512, 0, Buffer.alloc(512, 2));
+    t.is(await nbd.simple(), 0);
+    t.true(Buffer.from(await disk.read(1024, 512)).equals(Buffer.alloc(512, 2)));
+  }
+  t.is(daemon.statistics()['nbdConnections'], 2);
+});
+
+test('when the daemon stops, clients are let go and the socket goes', async (t) => {
+  const { socket, daemon } = await startNbd(t);
+  const client = await RawClient.attach(t, socket, 'scratch');
+  const closing = daemon.close();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  client.request(READ, 0, 512);
+  t.is(await client.simple(), ERROR.ESHUTDOWN);
+  await closing;
+  await client.closed();
+  await t.throwsAsync(RawClient.connect(t, socket), { code: 'ENOENT' });
+});

@@ -1,0 +1,173 @@
+// Streams that a thread serves by itself: whole units, gathered sends, ends that go away, waiting.
+
+import { createConnection, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import {
+  Arena,
+  acceptStream,
+  closeDescriptor,
+  createMemory,
+  GONE,
+  INTEREST,
+  listeningPort,
+  listenTcp,
+  listenUnix,
+  nextData,
+  nextHole,
+  PLACE,
+  Poller,
+  READY,
+  WakeEvent,
+  WOULD_BLOCK,
+} from '../../native/index.js';
+import {
+  closedDescriptor,
+  PAGE_BYTES,
+  refuses,
+  temporaryFile,
+  temporaryFolder,
+} from './surroundings.js';
+
+interface Pair {
+  readonly fd: number;
+  readonly client: Socket;
+}
+
+async function connected(t: ExecutionContext): Promise<Pair> {
+  const path = join(temporaryFolder(t), 'socket');
+  const listener = listenUnix(path, 0o600);
+  t.teardown(() => closeDescriptor(listener));
+  t.is(listeningPort(listener), 0);
+  t.is(acceptStream(listener), -1);
+  const client = createConnection(path);
+  t.teardown(() => client.destroy());
+  await new Promise((resolve) => client.once('connect', resolve));
+  const fd = acceptStream(listener);
+  t.teardown(() => closeDescriptor(fd));
+  return { fd, client };
+}
+
+async function sent(client: Socket, bytes: Uint8Array): Promise<void> {
+  await new Promise((resolve) => client.write(bytes, resolve));
+}
+
+function newArena(length = 2 * PAGE_BYTES): { arena: Arena; bytes: Uint8Array } {
+  const bytes = new Uint8Array(new SharedArrayBuffer(length));
+  return { arena: new Arena([bytes.subarray(0, length / 2), bytes.subarray(length / 2)]), bytes };
+}
+
+test('only whole units land in the arena, the rest of one waits in the socket', async (t) => {
+  const { fd, client } = await connected(t);
+  const { arena, bytes } = newArena();
+  const buffer = new Uint8Array(1024);
+  t.is(arena.receive(fd, 0, 2048, 512, buffer, 0, 100), WOULD_BLOCK);
+  await sent(client, Buffer.alloc(1000, 1));
+  t.is(arena.receive(fd, 100, 2048, 512, buffer, 0, 100), 924);
+  t.deepEqual([bytes.at(99), bytes.at(100), bytes.at(1023), bytes.at(1024)], [0, 1, 1, 0]);
+  t.is(arena.receive(fd, 1024, 1124, 512, buffer, 0, 100), WOULD_BLOCK);
+  t.is(arena.receive(fd, 0, 0, 1, buffer, 3, 1000), 76);
+  t.is(buffer.at(3), 1);
+});
+
+test('one call fills the rest of a payload, across segments, and then the buffer', async (t) => {
+  const { fd, client } = await connected(t);
+  const { arena, bytes } = newArena();
+  const buffer = new Uint8Array(100);
+  await sent(client, Buffer.from([...Buffer.alloc(1024, 7), 1, 2, 3]));
+  t.is(arena.receive(fd, PAGE_BYTES - 512, 1024, 512, buffer, 10, 100), 1027);
+  t.true(bytes.subarray(PAGE_BYTES - 512, PAGE_BYTES + 512).every((byte) => byte === 7));
+  t.deepEqual([...buffer.subarray(10, 14)], [1, 2, 3, 0]);
+  client.end();
+  await sleep(20);
+  t.is(arena.receive(fd, 0, 512, 512, buffer, 0, 100), 0);
+  t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 100), 0);
+});
+
+test('a send gathers from buffer and arena, and tells when the socket is full or gone', async (t) => {
+  const { fd, client } = await connected(t);
+  const { arena, bytes } = newArena();
+  bytes.fill(9, PAGE_BYTES - 1, PAGE_BYTES + 1);
+  const buffer = Uint8Array.from([1, 2, 3, 4]);
+  const triples = Float64Array.from([PLACE.BUFFER, 1, 2, PLACE.ARENA, PAGE_BYTES - 1, 2]);
+  t.is(arena.send(fd, buffer, triples, 0, 2, 1), 3);
+  const [data]: unknown[] = await new Promise((resolve) =>
+    client.once('data', (...got: unknown[]) => resolve(got)),
+  );
+  t.deepEqual(data, Buffer.from([3, 9, 9]));
+  client.pause();
+  const all = Float64Array.from([PLACE.ARENA, 0, 2 * PAGE_BYTES]);
+  let last = 0;
+  for (let i = 0; i < 1000 && last >= 0; i++) last = arena.send(fd, buffer, all, 0, 1, 0);
+  t.is(last, WOULD_BLOCK);
+  client.destroy();
+  await sleep(20);
+  t.is(arena.send(fd, buffer, all, 0, 1, 0), GONE);
+});
+
+test('wrong ranges are refused before anything moves', async (t) => {
+  const { fd } = await connected(t);
+  const { arena } = newArena();
+  const buffer = new Uint8Array(10);
+  const send = (...triple: number[]) => arena.send(fd, buffer, Float64Array.from(triple), 0, 1, 0);
+  refuses(t, 'EINVAL', 'triple 0 is (0, 8, 3)', () => send(0, 8, 3));
+  refuses(t, 'EINVAL', 'triple 0 is (1, 8192, 1)', () => send(1, 2 * PAGE_BYTES, 1));
+  refuses(t, 'EINVAL', 'triple 0 is (2, 0, 1)', () => send(2, 0, 1));
+  refuses(t, 'EINVAL', 'count is 2', () => arena.send(fd, buffer, new Float64Array(3), 0, 2, 0));
+  refuses(t, 'EINVAL', 'length is 8193', () => arena.receive(fd, 0, 8193, 512, buffer, 0, 10));
+  refuses(t, 'EINVAL', 'until is 11', () => arena.receive(fd, 0, 1, 512, buffer, 0, 11));
+  refuses(t, 'EINVAL', 'from is 11', () => arena.receive(fd, 0, 1, 512, buffer, 11, 11));
+  refuses(t, 'EBADF', '', () => arena.receive(closedDescriptor(), 0, 0, 1, buffer, 0, 1));
+});
+
+test('a poller tells who is ready, and an event ends its wait', async (t) => {
+  const { fd, client } = await connected(t);
+  const poller = new Poller();
+  const wake = new WakeEvent();
+  t.teardown(() => poller.close());
+  t.teardown(() => wake.close());
+  const out = new Float64Array(8);
+  poller.add(fd, INTEREST.READ);
+  poller.add(wake.fd, INTEREST.READ);
+  t.is(poller.wait(out, 1, 10), 0);
+  await sent(client, Buffer.alloc(1));
+  t.is(poller.wait(out, 1000, 0), 1);
+  t.deepEqual([...out.subarray(0, 2)], [fd, READY.READ]);
+  poller.change(fd, INTEREST.WRITE);
+  t.is(poller.wait(out, 1000, 0), 1);
+  t.deepEqual([...out.subarray(0, 2)], [fd, READY.WRITE]);
+  poller.change(fd, INTEREST.NONE);
+  wake.signal();
+  t.is(poller.wait(out, 1000, 0), 1);
+  t.is(out.at(0), wake.fd);
+  refuses(t, 'EEXIST', `fd ${fd}`, () => poller.add(fd, INTEREST.READ));
+  refuses(t, 'EINVAL', 'timeoutMs is 60001', () => poller.wait(out, 60001, 0));
+});
+
+test('listening: taken paths, addresses that are none, and sockets that do not listen', async (t) => {
+  const { fd } = await connected(t);
+  const path = join(temporaryFolder(t), 'socket');
+  const first = listenUnix(path, 0o600);
+  t.teardown(() => closeDescriptor(first));
+  refuses(t, 'EADDRINUSE', path, () => listenUnix(path, 0o600));
+  refuses(t, 'EINVAL', 'localhost', () => listenTcp('localhost', 0));
+  refuses(t, 'EINVAL', 'port is 65536', () => listenTcp('127.0.0.1', 65536));
+  refuses(t, 'EINVAL', 'no listening socket', () => listeningPort(fd));
+  const tcp = listenTcp('127.0.0.1', 0);
+  t.teardown(() => closeDescriptor(tcp));
+  t.true(listeningPort(tcp) > 0);
+});
+
+test('holes of a memfd and of a file', (t) => {
+  const memory = createMemory(4 * PAGE_BYTES);
+  t.teardown(() => memory.close());
+  t.is(nextData(memory.fd, 0), -1);
+  const segment = memory.segments.at(0);
+  if (segment !== undefined) new Uint8Array(segment)[2 * PAGE_BYTES] = 1;
+  t.is(nextData(memory.fd, 0), 2 * PAGE_BYTES);
+  t.is(nextHole(memory.fd, 2 * PAGE_BYTES), 3 * PAGE_BYTES);
+  refuses(t, 'EINVAL', 'offsetBytes is -1', () => nextData(memory.fd, -1));
+  const { fd } = temporaryFile(t);
+  t.is(nextData(fd, 0), -1);
+});
