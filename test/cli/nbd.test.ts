@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
+import { z } from 'zod';
 import { requires } from '../support/requires.js';
 import { failsWith, pinfold, start, succeeds, temporaryFolder } from './run.js';
 
@@ -16,7 +17,7 @@ test('a disk over NBD: status counts connections, and SIGTERM takes the socket a
   const on = ['--socket', socket];
   const running = start({}, 'serve', ...on, '--disk', 'd,size=1M,ro', '--nbd-socket', nbd);
   t.teardown(() => running.child.kill('SIGKILL'));
-  await running.shows('serving on');
+  await running.shows(`NBD clients connect to nbd+unix:///?socket=${nbd}`);
   t.true(existsSync(nbd));
   t.regex(await succeeds(t, 'status', ...on), /nbdConnections +0/);
   const second = await pinfold('serve', '--socket', join(folder, 'b'), '--nbd-socket', nbd);
@@ -24,6 +25,20 @@ test('a disk over NBD: status counts connections, and SIGTERM takes the socket a
   running.child.kill('SIGTERM');
   t.is((await running.ended).exit, 0);
   t.false(existsSync(nbd));
+});
+
+test('over TCP, serve says which port it got, and nbdinfo connects there', async (t) => {
+  if (!requires(t, 'nbdinfo', 'libnbd-bin')) return;
+  const on = ['--socket', join(temporaryFolder(t), 'ipc'), '--nbd-tcp', 'localhost:0', '--json'];
+  const running = start({}, 'serve', ...on, '--disk', 'd,size=1M');
+  t.teardown(() => running.child.kill('SIGKILL'));
+  const said: unknown = JSON.parse(await running.shows('}\n'));
+  const { nbd } = z.object({ nbd: z.array(z.string()) }).parse(said);
+  t.is(nbd.length, 1);
+  const { stdout } = await promisify(execFile)('nbdinfo', ['--size', ...nbd]);
+  t.is(stdout, '1048576\n');
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).exit, 0);
 });
 
 test('another machine may not connect, and activation needs a socket', async (t) => {

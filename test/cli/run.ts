@@ -18,8 +18,11 @@ export interface RunResult {
 export interface Running {
   readonly child: ChildProcess;
   readonly ended: Promise<RunResult>;
-  /** Resolves when standard output or error contains the text; rejects if the process ends before. */
-  shows(text: string): Promise<void>;
+  /**
+   * Resolves when standard output or error contains the text, with all of standard output so far;
+   * rejects if the process ends before.
+   */
+  shows(text: string): Promise<string>;
 }
 
 /** @param env beside the environment of the tests */
@@ -45,11 +48,12 @@ export function start(env: Readonly<Record<string, string>>, ...args: string[]):
       resolve({ exit, stdout, stderr });
     });
   });
-  const shows = async (text: string): Promise<void> => {
+  const shows = async (text: string): Promise<string> => {
     while (!stdout.includes(text) && !stderr.includes(text)) {
       if (over) throw new Error(`ended without showing "${text}":\n${stdout}${stderr}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+    return stdout;
   };
   return { child, ended, shows };
 }

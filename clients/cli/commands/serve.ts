@@ -62,18 +62,36 @@ export function serveCommand(): Command {
     const { json, ...given } = optionsOf(command, SHAPE);
     const config = configOf(given);
     const exit = await runDaemon(config, {
-      onReady: ({ socketPath }) => {
+      onReady: ({ socketPath, nbdPort }) => {
         const devices = {
           disks: config.disks.map(({ name }) => name),
           regions: config.regions.map(({ name }) => name),
           volumes: config.volumes.map(({ name }) => name),
         };
-        if (json) printJson({ socket: socketPath, pid: process.pid, ...devices });
-        else print(`serving on ${socketPath} (pid ${process.pid}): ${listed(devices)}`);
+        const nbd = nbdAddresses(config.nbd?.socket, config.nbd?.tcp, nbdPort);
+        if (json) {
+          printJson({ socket: socketPath, pid: process.pid, ...devices, nbd });
+        } else {
+          print(`serving on ${socketPath} (pid ${process.pid}): ${listed(devices)}`);
+          for (const uri of nbd) print(`NBD clients connect to ${uri}`);
+        }
       },
     });
     process.exitCode = exit === 0 ? EXIT.ok : EXIT.failed;
   });
+}
+
+/** Where NBD clients reach the first disk; TCP with the port that was got. */
+function nbdAddresses(
+  socket: string | undefined,
+  tcp: string | undefined,
+  port: number | null,
+): string[] {
+  const host = tcp?.slice(0, tcp.lastIndexOf(':'));
+  return [
+    ...(socket === undefined ? [] : [`nbd+unix:///?socket=${socket}`]),
+    ...(host === undefined || port === null ? [] : [`nbd://${host}:${port}`]),
+  ];
 }
 
 function collect(value: string, before: readonly string[] = []): string[] {
