@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from 'ava';
 import { KERNELS } from '../engine/profile/kernels.js';
 import { QUESTIONS } from './conformance/emulated.js';
 import { requires } from './support/requires.js';
+import { smallFs } from './support/small-fs.js';
 
 const SOURCE = new URL('../../test/conformance/questions.c', import.meta.url).pathname;
 const TMPFS_MAGIC = 0x01021994;
@@ -49,29 +50,14 @@ function askKernel(t: ExecutionContext, question: string, place: string): string
   return null;
 }
 
-/** A small file system for the question that fills one; null, with a note, if none can be mounted. */
-function withSmallFs<T>(t: ExecutionContext, work: (place: string) => T): T | null {
-  const place = mkdtempSync(join(folder, 'small-'));
-  const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', place]);
-  if (mount.status !== 0) {
-    t.log('# skip: a small file system can only be mounted by root');
-    t.pass();
-    return null;
-  }
-  try {
-    return work(place);
-  } finally {
-    spawnSync('umount', [place]);
-  }
-}
-
 for (const [question, emulated] of QUESTIONS) {
   test.serial(`${question}: answered as by the kernel of this machine`, (t) => {
     if (!compile(t)) return;
     const profile = profileHere();
     let answer: string | null;
     if (question === 'store-into-hole-on-full') {
-      answer = withSmallFs(t, (place) => askKernel(t, question, place));
+      const place = smallFs(t);
+      answer = place === null ? null : askKernel(t, question, place);
     } else if (statfsSync(folder).type === TMPFS_MAGIC) {
       // Memory has no writeback: nothing of it is what a disk's file system answers.
       t.log(`# skip: ${folder} is in memory; set TMPDIR to a folder on a disk`);

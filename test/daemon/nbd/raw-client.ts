@@ -25,20 +25,22 @@ export interface Chunk {
 }
 
 /** A daemon with `scratch` (1 MiB), `file` (1 MiB) and `locked` (64 KiB, read-only) on an NBD socket. */
-export async function startNbd(t: Test) {
+/** @param filesIn where the disk `file` is kept */
+export async function startNbd(t: Test, filesIn = '/tmp') {
   const nbd: { socket?: string } = {};
   const folder = `/tmp/pinfold-nbd-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  const image = filesIn === '/tmp' ? `${folder}.img` : `${filesIn}/disk.img`;
   nbd.socket = `${folder}.nbd`;
   const test = await startTestDaemon(t, {
     nbd,
     disks: [
-      { name: 'file', size: '1M', path: `${folder}.img` },
+      { name: 'file', size: '1M', path: image },
       { name: 'locked', size: '64K', readOnly: true },
     ],
   });
   t.teardown(async () => {
     const { rmSync } = await import('node:fs');
-    rmSync(`${folder}.img`, { force: true });
+    rmSync(image, { force: true });
   });
   return { ...test, socket: nbd.socket };
 }

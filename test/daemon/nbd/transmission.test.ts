@@ -2,6 +2,7 @@
 
 import test from 'ava';
 import { CHUNK, COMMAND, COMMAND_FLAG, ERROR } from '../../../daemon/nbd/protocol.js';
+import { smallFs } from '../../support/small-fs.js';
 import { RawClient, startNbd } from './raw-client.js';
 
 const SIZE = 2 ** 20;
@@ -191,4 +192,29 @@ test('when the daemon stops, clients are let go and the socket goes', async (t) 
   await closing;
   await client.closed();
   await t.throwsAsync(RawClient.connect(t, socket), { code: 'ENOENT' });
+});
+
+test('a full backing file system is ENOSPC for who writes, and what was there is read', async (t) => {
+  const place = smallFs(t);
+  if (place === null) return;
+  const { socket } = await startNbd(t, place);
+  const client = await RawClient.attach(t, socket, 'file');
+  const block = Buffer.alloc(4096, 5);
+  let written = 0;
+  let error: number = ERROR.NONE;
+  for (let at = 0; at < SIZE && error === ERROR.NONE; at += block.length) {
+    client.request(WRITE, at, block.length, 0, block);
+    error = await client.simple();
+    if (error === ERROR.NONE) written = at + block.length;
+  }
+  t.is(error, ERROR.ENOSPC);
+  t.true(written > 0);
+  client.request(READ, 0, written);
+  t.is(await client.simple(), ERROR.NONE);
+  t.true((await client.read(written)).equals(Buffer.alloc(written, 5)));
+  // Space that is given back can be written to elsewhere.
+  client.request(TRIM, 0, written);
+  t.is(await client.simple(), ERROR.NONE);
+  client.request(WRITE, SIZE - block.length, block.length, COMMAND_FLAG.FUA, block);
+  t.is(await client.simple(), ERROR.NONE);
 });
