@@ -1,5 +1,7 @@
 // The benches by name. `pinfold bench` and `npm run bench` run them.
 
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { Errno } from '../engine/sched/errors.js';
 import { benchDma } from './dma.js';
 import { benchFootprint } from './footprint.js';
@@ -7,6 +9,7 @@ import { benchGrowth } from './growth.js';
 import { benchIpc } from './ipc.js';
 import { benchLab, benchLabReduction, benchLabReset } from './lab.js';
 import { type BenchOptions, type BenchResult, RUNS_MAX, RUNS_MIN } from './measure.js';
+import { benchNbd } from './nbd.js';
 import { benchPin, benchPin2Cpu } from './pin.js';
 import { benchWriteback } from './writeback.js';
 import { benchWritebackVsPin } from './writeback-vs-pin.js';
@@ -21,6 +24,8 @@ export { RUNS_DEFAULT, RUNS_MAX, RUNS_MIN } from './measure.js';
 export interface Bench {
   readonly name: string;
   readonly title: string;
+  /** Programs that it runs; where one is missing, it is left out of a run of all benches. */
+  readonly needs?: readonly string[];
   readonly run: (options: BenchOptions) => BenchResult[] | Promise<BenchResult[]>;
 }
 
@@ -54,6 +59,12 @@ const BENCHES: readonly Bench[] = [
     name: 'ipc',
     title: 'reads of 4 KiB through the daemon, queue depth 1 and 32',
     run: (options) => benchIpc(options),
+  },
+  {
+    name: 'nbd',
+    title: "fio's nbd engine on a disk in memory, against nbdkit",
+    needs: ['fio', 'nbdkit'],
+    run: (options) => benchNbd(options),
   },
   {
     name: 'growth',
@@ -102,8 +113,20 @@ export async function runBenches(
   }
   const results: BenchResult[] = [];
   for (const bench of BENCHES) {
-    if (names.length === 0 || names.includes(bench.name))
+    const missing = bench.needs?.find((program) => !isInstalled(program));
+    if (names.length > 0 && !names.includes(bench.name)) continue;
+    if (missing === undefined) {
       results.push(...(await bench.run(options)));
+    } else if (names.length > 0) {
+      throw new Errno('ENOENT', `${missing} is not installed: bench ${bench.name} needs it`);
+    } else {
+      options.onProgress(`${bench.name}: left out, since ${missing} is not installed`);
+    }
   }
   return results;
+}
+
+function isInstalled(program: string): boolean {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return folders.some((folder) => existsSync(join(folder, program)));
 }

@@ -1,14 +1,13 @@
 // Bench `ipc`: 4 KiB reads of a disk in memory through a daemon in a process of its own, at queue
 // depth 1 and 32, against a bare echo of the same bytes over the same kind of socket.
 
-import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectSocket, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { connect, type Disk } from '../clients/node/index.js';
+import { child, end, START_MS, socketThere } from './children.js';
 import { READ_BYTES, REPLY_BYTES, REQUEST_BYTES } from './echo-words.js';
 import { type BenchOptions, type BenchResult, summarise } from './measure.js';
 import { MIB } from './rig.js';
@@ -16,7 +15,6 @@ import { MIB } from './rig.js';
 const DEPTHS: readonly number[] = [1, 32];
 const READS = 20_000;
 const DISK_BYTES = 64 * MIB;
-const START_MS = 10_000;
 const REACH = 0.7;
 
 export async function benchIpc(options: BenchOptions): Promise<BenchResult[]> {
@@ -120,26 +118,4 @@ async function rate(reads: number, work: () => Promise<void>): Promise<number> {
   const start = performance.now();
   await work();
   return (reads * 1000) / (performance.now() - start);
-}
-
-function child(module: string, args: readonly string[]): ChildProcess {
-  const path = fileURLToPath(new URL(module, import.meta.url));
-  return fork(path, args, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
-}
-
-async function socketThere(path: string, children: readonly ChildProcess[]): Promise<void> {
-  const deadline = performance.now() + START_MS;
-  while (!existsSync(path)) {
-    if (performance.now() > deadline || children.some((one) => one.exitCode !== null)) {
-      throw new Error(`nothing listens on ${path}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-async function end(one: ChildProcess): Promise<void> {
-  if (one.exitCode !== null) return;
-  const exited = once(one, 'exit');
-  one.kill('SIGTERM');
-  await exited;
 }
