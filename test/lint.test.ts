@@ -28,14 +28,14 @@ async function planted(path: string): Promise<string[]> {
   });
 }
 
-test('an operation that is not run, returned or handed over is an error, with the reason', async (t) => {
+test.serial('an operation that is not run, returned or handed over is an error, with the reason', async (t) => {
   const path = 'test/fixtures/lint/forgotten.ts';
   const expected = await planted(path);
   t.true(expected.length > 30);
   t.deepEqual(await reports(path, 'pinfold/no-forgotten-yield'), expected);
 });
 
-test('an operation that is run, returned or handed over is no error', async (t) => {
+test.serial('an operation that is run, returned or handed over is no error', async (t) => {
   t.deepEqual(await reports('test/fixtures/lint/legal.ts', 'pinfold/no-forgotten-yield'), []);
 });
 
@@ -45,7 +45,8 @@ async function rulesBroken(path: string, text: string): Promise<(string | null)[
   return results.flatMap((result) => result.messages.map((message) => message.ruleId));
 }
 
-test('the rule knows the Op of the engine', async (t) => {
+// One after the other: two texts for one path at one time would be taken for each other.
+test.serial('the rule knows the Op of the engine', async (t) => {
   const text = [
     "import type { Op } from '../sched/op.js';",
     'declare function lockPage(): Op<void>;',
@@ -56,7 +57,7 @@ test('the rule knows the Op of the engine', async (t) => {
   t.deepEqual(await rulesBroken('engine/memory/layout.ts', text), ['pinfold/no-forgotten-yield']);
 });
 
-test('a cast is an error, except where shared memory gets its types', async (t) => {
+test.serial('a cast is an error, except where shared memory gets its types', async (t) => {
   const text = 'export const words = (size: number): unknown => size as unknown;\n';
   const rule = '@typescript-eslint/consistent-type-assertions';
   t.true((await rulesBroken('engine/sched/op.ts', text)).includes(rule));
