@@ -28,12 +28,15 @@ async function planted(path: string): Promise<string[]> {
   });
 }
 
-test.serial('an operation that is not run, returned or handed over is an error, with the reason', async (t) => {
-  const path = 'test/fixtures/lint/forgotten.ts';
-  const expected = await planted(path);
-  t.true(expected.length > 30);
-  t.deepEqual(await reports(path, 'pinfold/no-forgotten-yield'), expected);
-});
+test.serial(
+  'an operation that is not run, returned or handed over is an error, with the reason',
+  async (t) => {
+    const path = 'test/fixtures/lint/forgotten.ts';
+    const expected = await planted(path);
+    t.true(expected.length > 30);
+    t.deepEqual(await reports(path, 'pinfold/no-forgotten-yield'), expected);
+  },
+);
 
 test.serial('an operation that is run, returned or handed over is no error', async (t) => {
   t.deepEqual(await reports('test/fixtures/lint/legal.ts', 'pinfold/no-forgotten-yield'), []);
