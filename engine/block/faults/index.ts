@@ -13,7 +13,7 @@ import type { FaultSpec } from './spec.js';
 import { StuckBitsLayer } from './stuck-bits.js';
 import { TornWriteLayer } from './torn-write.js';
 
-export { p99Default, p99Max } from './delay.js';
+export { DELAY_US_MAX, p99Default, p99Max } from './delay.js';
 export type { Layer } from './layer.js';
 export * from './spec.js';
 export { FaultStack } from './stack.js';

@@ -1,5 +1,6 @@
 // Fault layer: a disk that does no more than so many bytes, or requests, a second.
 
+import { DELAY_US_MAX } from './delay.js';
 import { Layer } from './layer.js';
 import { Ranges } from './ranges.js';
 import type { RateLimitSpec } from './spec.js';
@@ -37,7 +38,7 @@ export class RateLimitLayer extends Layer {
       this.#requestsPaidUs = Math.max(nowUs, this.#requestsPaidUs) + US_PER_S / requests;
       paidUs = Math.max(paidUs, this.#requestsPaidUs);
     }
-    const us = Math.round(paidUs - nowUs - burstUs);
+    const us = Math.min(Math.round(paidUs - nowUs - burstUs), DELAY_US_MAX);
     if (us <= 0) return;
     verdict.delay(us, time);
     this.fire(request, us);

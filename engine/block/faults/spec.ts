@@ -4,7 +4,7 @@
 export const FAULT_OPS = ['read', 'write', 'zero', 'trim', 'flush', 'cache'] as const;
 export type FaultOp = (typeof FAULT_OPS)[number];
 
-/** The errors that NBD can tell, with their numbers, which are Linux's. */
+/** The errors that NBD can tell, by the names that it has for them, with their numbers. */
 export const ERRNO = {
   EPERM: 1,
   EIO: 5,
@@ -12,7 +12,7 @@ export const ERRNO = {
   EINVAL: 22,
   ENOSPC: 28,
   EOVERFLOW: 75,
-  EOPNOTSUPP: 95,
+  ENOTSUP: 95,
   ESHUTDOWN: 108,
 } as const;
 export type FaultErrno = keyof typeof ERRNO;
