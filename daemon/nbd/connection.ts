@@ -58,6 +58,7 @@ export class Connection<E extends Export> {
     offset: 0,
     length: 0,
     cookie: new Uint8Array(8),
+    offsetBytes: new Uint8Array(8),
   };
   #storage: Storage | null = null;
   #transmission: Transmission | null = null;
@@ -267,7 +268,10 @@ export class Connection<E extends Export> {
     const request = this.#request;
     request.flags = getUint16(buffer, at + 4);
     request.type = getUint16(buffer, at + 6);
-    for (let i = 0; i < 8; i++) request.cookie[i] = buffer[at + 8 + i] ?? 0;
+    for (let i = 0; i < 8; i++) {
+      request.cookie[i] = buffer[at + 8 + i] ?? 0;
+      request.offsetBytes[i] = buffer[at + 16 + i] ?? 0;
+    }
     request.offset = getUint64(buffer, at + 16);
     request.length = extended ? getUint64(buffer, at + 24) : getUint32(buffer, at + 24);
     const { type, flags, length } = request;
@@ -302,7 +306,10 @@ export class Connection<E extends Export> {
 
   #start(transmission: Transmission, payload: number): void {
     const request = this.#request;
-    const error = this.stopping ? ERROR.ESHUTDOWN : transmission.check();
+    // What comes with any other command is thrown away: also a list of contexts that is longer than anybody could mean.
+    const misplaced = payload > 0 && request.type !== COMMAND.WRITE;
+    let error: number = misplaced ? ERROR.EINVAL : transmission.check();
+    if (this.stopping) error = ERROR.ESHUTDOWN;
     this.#largeWrites = request.type === COMMAND.WRITE && payload >= DIRECT_WRITE_BYTES;
     if (error !== ERROR.NONE) {
       this.#skip = payload;
