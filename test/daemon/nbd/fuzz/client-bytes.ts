@@ -112,7 +112,8 @@ export function clientBytes({ entry, options, requests }: FuzzCase): Buffer {
     parts.push(optionBytes(OPTION.SET_META_CONTEXT, queries(name, 'base:allocation')));
   if (byName && style < 2) parts.push(optionBytes(OPTION.EXPORT_NAME, Buffer.from(name)));
   else parts.push(optionBytes(OPTION.GO, goData(name)));
-  requests.forEach(([what, where], i) => parts.push(request(what, where, i, style === 2)));
+  for (const [i, [what, where]] of requests.entries())
+    parts.push(request(what, where, i, style === 2));
   return Buffer.concat(parts);
 }
 
@@ -297,6 +298,6 @@ function statusPayload(choices: Choices, effect: Wide): Buffer {
   const payload = Buffer.alloc(length);
   putUint32(payload, 0, effect[0]);
   putUint32(payload, 4, effect[1]);
-  ids.forEach((id, i) => putUint32(payload, 8 + 4 * i, id));
+  for (const [i, id] of ids.entries()) putUint32(payload, 8 + 4 * i, id);
   return payload.subarray(0, length - choices.of(0, 0, 0, 0, 3, 8));
 }

@@ -57,6 +57,7 @@ export class FuzzedServer {
   readonly exports: readonly ServedExport[];
   readonly #disks: readonly ServedDisk[];
   readonly #file: BackingFile;
+  readonly #storages = new Map<ServedExport, Storage>();
   readonly #look = Buffer.alloc(SIZE);
   readonly wire = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
   readonly received = Buffer.alloc(RECEIVE_BYTES);
@@ -75,9 +76,18 @@ export class FuzzedServer {
     this.exports = this.#disks.map(({ exported }) => exported);
     const fd = this.#disks.find(({ exported }) => exported.name === 'file')?.memory.fd ?? -1;
     this.#file = new BackingFile(fd, SIZE, false);
+    for (const exported of this.exports) this.#storages.set(exported, this.#storageOf(exported));
   }
 
-  open({ source }: ServedExport): Storage {
+  /** One connection at a time: they share what they read and write through. */
+  open(exported: ServedExport): Storage {
+    const storage = this.#storages.get(exported);
+    if (storage === undefined) throw new RangeError(`no disk ${exported.name}`);
+    if (storage instanceof FileStorage) storage.reset();
+    return storage;
+  }
+
+  #storageOf({ source }: ServedExport): Storage {
     return source.kind === 'file'
       ? new FileStorage(this.#file)
       : new MemoryStorage(source.fd, source.segments, SIZE);
