@@ -40,7 +40,7 @@ export class Ledger {
   }
 
   flushed(snapshot: readonly number[]): void {
-    snapshot.forEach((version, sector) => this.#raise(sector, version));
+    for (const [sector, version] of snapshot.entries()) this.#raise(sector, version);
   }
 
   /**
