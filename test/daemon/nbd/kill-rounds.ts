@@ -77,7 +77,10 @@ class Writer {
       (each) => first < each.first + each.count && each.first < first + count,
     );
     // Which of two writes to one place wins is open as long as both are in flight.
-    if (busy) return this.#send();
+    if (busy) {
+      this.#send();
+      return;
+    }
     const zeroes = this.random(10) === 0;
     const fua = this.random(6) === 0;
     const version = this.ledger.submitted(first, count, zeroes);

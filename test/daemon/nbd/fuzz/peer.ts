@@ -3,14 +3,9 @@
 
 import { Connection } from '../../../../daemon/nbd/connection.js';
 import { NbdCounters } from '../../../../daemon/nbd/counters.js';
-import type { ServedExport } from '../../../../daemon/nbd/messages.js';
+import type { DiskData } from '../../../../daemon/nbd/messages.js';
 import { COMMAND, OPTION } from '../../../../daemon/nbd/protocol.js';
-import {
-  BackingFile,
-  FileStorage,
-  MemoryStorage,
-  type Storage,
-} from '../../../../daemon/nbd/storage.js';
+import { ThreadDisk } from '../../../../daemon/nbd/thread-disk.js';
 import {
   Arena,
   closeDescriptor,
@@ -41,7 +36,7 @@ const TURNS_MAX = 64;
 const TURN_BYTES = 2048;
 
 interface ServedDisk {
-  readonly exported: ServedExport;
+  readonly exported: ThreadDisk;
   readonly memory: Memory;
   readonly model: ModelDisk;
 }
@@ -54,10 +49,8 @@ function demand(holds: boolean, reason: string): asserts holds {
 export class FuzzedServer {
   readonly poller = new Poller();
   readonly counters = new NbdCounters();
-  readonly exports: readonly ServedExport[];
+  readonly exports: readonly ThreadDisk[];
   readonly #disks: readonly ServedDisk[];
-  readonly #file: BackingFile;
-  readonly #storages = new Map<ServedExport, Storage>();
   readonly #look = Buffer.alloc(SIZE);
   readonly wire = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
   readonly received = Buffer.alloc(RECEIVE_BYTES);
@@ -66,35 +59,18 @@ export class FuzzedServer {
     this.#disks = EXPORTS.map((name) => {
       const memory = createMemory(SIZE, { name: `pinfold-fuzz-${name}` });
       const readOnly = name === 'locked';
-      const source: ServedExport['source'] =
+      const source: DiskData['source'] =
         name === 'file'
           ? { kind: 'file', fd: memory.fd }
           : { kind: 'memory', fd: memory.fd, segments: [...memory.segments] };
-      const exported = { name, description: name, sizeBytes: SIZE, readOnly, source };
+      const exported = new ThreadDisk({ name, description: name, sizeBytes: SIZE, readOnly, source });
       return { exported, memory, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
     });
     this.exports = this.#disks.map(({ exported }) => exported);
-    const fd = this.#disks.find(({ exported }) => exported.name === 'file')?.memory.fd ?? -1;
-    this.#file = new BackingFile(fd, SIZE, false);
-    for (const exported of this.exports) this.#storages.set(exported, this.#storageOf(exported));
-  }
-
-  /** One connection at a time: they share what they read and write through. */
-  open(exported: ServedExport): Storage {
-    const storage = this.#storages.get(exported);
-    if (storage === undefined) throw new RangeError(`no disk ${exported.name}`);
-    if (storage instanceof FileStorage) storage.reset();
-    return storage;
-  }
-
-  #storageOf({ source }: ServedExport): Storage {
-    return source.kind === 'file'
-      ? new FileStorage(this.#file)
-      : new MemoryStorage(source.fd, source.segments, SIZE);
   }
 
   close(): void {
-    this.#file.close();
+    for (const exported of this.exports) exported.close();
     this.poller.close();
     for (const { memory } of this.#disks) memory.close();
   }
@@ -142,7 +118,7 @@ export class FuzzedServer {
     for (const { exported, memory, model } of this.#disks) {
       const [segment] = memory.segments;
       const bytes =
-        exported.source.kind === 'memory' && segment !== undefined
+        model.name !== 'file' && segment !== undefined
           ? Buffer.from(segment)
           : this.#look.subarray(0, preadInto(memory.fd, this.#look, 0));
       if (open !== null && open.disk === model) wrong ??= takeUnits(bytes, model.bytes, open);
@@ -179,7 +155,7 @@ class Peer {
   closed = false;
   #gone = false;
   readonly #fd: number;
-  readonly #connection: Connection<ServedExport>;
+  readonly #connection: Connection<ThreadDisk>;
   readonly #triple = Float64Array.from([PLACE.BUFFER, 0, 0]);
   #turns = 0;
   #moved = 0;
