@@ -290,6 +290,11 @@ export class VolatileCache {
     return Math.min(page * SLOT_BYTES, end) - at;
   }
 
+  /** Copies pages where locate() has found the floor into `count` slots of the caller. @throws NativeError */
+  load(page: number, slots: Uint32Array, count: number): void {
+    this.#floor.load(page, slots, count);
+  }
+
   /** What a cut at this moment leaves open (B7). */
   pending(): Pending {
     return pendingOf(this.#log, this.shape.unitBytes);
