@@ -1,10 +1,16 @@
 // A disk as the disks' thread has it: what a connection to it reads and writes at the moment.
 
+import { SLOT_BYTES } from '../../engine/block/cache-slots.js';
+import { VolatileCache } from '../../engine/block/volatile-cache.js';
+import { PinfoldError } from '../protocol/errors.js';
 import type { OpenableExport } from './connection.js';
+import { type PlannedCut, planCut } from './cut.js';
 import { BackingFile, FileStorage } from './file-storage.js';
+import { CONNECTIONS_MAX } from './limits.js';
 import { MemoryStorage } from './memory-storage.js';
 import type { DiskData } from './messages.js';
-import type { Storage } from './storage.js';
+import { attempt, type Storage } from './storage.js';
+import { PINNED_PAGES_MAX, VolatileStorage } from './volatile-storage.js';
 
 export class ThreadDisk implements OpenableExport {
   readonly name: string;
@@ -16,9 +22,10 @@ export class ThreadDisk implements OpenableExport {
   readonly #memory: MemoryStorage | null;
   /** Of connections that are over, for the next ones: a thread without an event loop never frees an Arena. */
   readonly #unused: FileStorage[] = [];
+  readonly #cache: VolatileCache | null;
   #epoch = 0;
 
-  constructor(data: DiskData) {
+  constructor(private readonly data: DiskData) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
@@ -27,6 +34,7 @@ export class ThreadDisk implements OpenableExport {
     this.#file = source.kind === 'file' ? new BackingFile(source.fd, sizeBytes, readOnly) : null;
     this.#memory =
       source.kind === 'memory' ? new MemoryStorage(source.fd, source.segments, sizeBytes) : null;
+    this.#cache = this.#makeCache();
   }
 
   get epoch(): number {
@@ -34,11 +42,37 @@ export class ThreadDisk implements OpenableExport {
   }
 
   open(): Storage {
-    return this.#openPlain();
+    if (this.#cache === null) return this.#openPlain();
+    return new VolatileStorage(this.#cache, this.sizeBytes, this.#file?.fd ?? null);
   }
 
+  /** @throws PinfoldError EINVAL without a volatile cache; see planCut() */
+  planCut(state: string): PlannedCut {
+    if (this.#cache === null) {
+      throw new PinfoldError('EINVAL', `disk ${this.name} has no volatile cache`);
+    }
+    return planCut(this.#cache, state);
+  }
+
+  /** An orderly end: what is in the cache gets to the file. What can't was never flushed. */
   close(): void {
+    const cache = this.#cache;
+    if (cache !== null) {
+      attempt(() => cache.settleAll());
+      cache.close();
+    }
     this.#file?.close();
+  }
+
+  #makeCache(): VolatileCache | null {
+    const { cache, sizeBytes } = this.data;
+    if (cache === null) return null;
+    const { unitBytes, atomicBytes, versionBytes } = cache;
+    return new VolatileCache(
+      { sizeBytes, unitBytes, atomicBytes, versionPages: versionBytes / SLOT_BYTES },
+      this.#file?.fd ?? null,
+      (CONNECTIONS_MAX + 1) * PINNED_PAGES_MAX,
+    );
   }
 
   /** The disk's own memory or file. */

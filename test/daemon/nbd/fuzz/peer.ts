@@ -63,7 +63,14 @@ export class FuzzedServer {
         name === 'file'
           ? { kind: 'file', fd: memory.fd }
           : { kind: 'memory', fd: memory.fd, segments: [...memory.segments] };
-      const exported = new ThreadDisk({ name, description: name, sizeBytes: SIZE, readOnly, source });
+      const exported = new ThreadDisk({
+        name,
+        description: name,
+        sizeBytes: SIZE,
+        readOnly,
+        source,
+        cache: null,
+      });
       return { exported, memory, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
     });
     this.exports = this.#disks.map(({ exported }) => exported);
