@@ -160,7 +160,11 @@ export class Reference {
       change.copy(disk.bytes, request.offset);
     }
     const [high, low] = request.cookie;
-    if (this.#pending.some((each) => each.request.cookie[0] === high && each.request.cookie[1] === low))
+    if (
+      this.#pending.some(
+        (each) => each.request.cookie[0] === high && each.request.cookie[1] === low,
+      )
+    )
       this.ambiguous = true;
     this.#pending.push({
       request,
