@@ -19,16 +19,22 @@ export class ThreadDisk implements OpenableExport {
   readonly readOnly: boolean;
   readonly #file: BackingFile | null;
   readonly #cache: VolatileCache | null;
+  /** Of a disk in memory: it keeps nothing of a connection. */
+  readonly #memory: MemoryStorage | null;
+  /** Of connections that are over, for the next ones: a thread without an event loop never frees an Arena. */
+  readonly #unused: FileStorage[] = [];
   #epoch = 0;
 
-  constructor(private readonly data: DiskData) {
+  constructor(data: DiskData) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
     this.sizeBytes = sizeBytes;
     this.readOnly = readOnly;
     this.#file = source.kind === 'file' ? new BackingFile(source.fd, sizeBytes, readOnly) : null;
-    this.#cache = this.#makeCache();
+    this.#cache = makeCache(data, this.#file?.fd ?? null);
+    this.#memory =
+      source.kind === 'memory' ? new MemoryStorage(source.fd, source.segments, sizeBytes) : null;
   }
 
   get epoch(): number {
@@ -58,22 +64,20 @@ export class ThreadDisk implements OpenableExport {
     this.#file?.close();
   }
 
-  #makeCache(): VolatileCache | null {
-    const { cache, sizeBytes } = this.data;
-    if (cache === null) return null;
-    const { unitBytes, atomicBytes, versionBytes } = cache;
-    return new VolatileCache(
-      { sizeBytes, unitBytes, atomicBytes, versionPages: versionBytes / SLOT_BYTES },
-      this.#file?.fd ?? null,
-      (CONNECTIONS_MAX + 1) * PINNED_PAGES_MAX,
-    );
-  }
-
   /** The disk's own memory or file. */
   #openPlain(): Storage {
-    const { source, sizeBytes, name } = this.data;
-    if (source.kind === 'memory') return new MemoryStorage(source.fd, source.segments, sizeBytes);
-    if (this.#file === null) throw new RangeError(`the backing file of ${name} is not open`);
-    return new FileStorage(this.#file);
+    if (this.#memory !== null) return this.#memory;
+    if (this.#file === null) throw new RangeError(`the backing file of ${this.name} is not open`);
+    return (
+      this.#unused.pop() ?? new FileStorage(this.#file, (storage) => this.#unused.push(storage))
+    );
   }
+}
+
+function makeCache({ cache, sizeBytes }: DiskData, fd: number | null): VolatileCache | null {
+  if (cache === null) return null;
+  const { unitBytes, atomicBytes, versionBytes } = cache;
+  const versionPages = versionBytes / SLOT_BYTES;
+  const pinnedPages = (CONNECTIONS_MAX + 1) * PINNED_PAGES_MAX;
+  return new VolatileCache({ sizeBytes, unitBytes, atomicBytes, versionPages }, fd, pinnedPages);
 }
