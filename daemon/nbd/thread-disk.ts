@@ -18,23 +18,23 @@ export class ThreadDisk implements OpenableExport {
   readonly sizeBytes: number;
   readonly readOnly: boolean;
   readonly #file: BackingFile | null;
+  readonly #cache: VolatileCache | null;
   /** Of a disk in memory: it keeps nothing of a connection. */
   readonly #memory: MemoryStorage | null;
   /** Of connections that are over, for the next ones: a thread without an event loop never frees an Arena. */
   readonly #unused: FileStorage[] = [];
-  readonly #cache: VolatileCache | null;
   #epoch = 0;
 
-  constructor(private readonly data: DiskData) {
+  constructor(data: DiskData) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
     this.sizeBytes = sizeBytes;
     this.readOnly = readOnly;
     this.#file = source.kind === 'file' ? new BackingFile(source.fd, sizeBytes, readOnly) : null;
+    this.#cache = makeCache(data, this.#file?.fd ?? null);
     this.#memory =
       source.kind === 'memory' ? new MemoryStorage(source.fd, source.segments, sizeBytes) : null;
-    this.#cache = this.#makeCache();
   }
 
   get epoch(): number {
@@ -64,17 +64,6 @@ export class ThreadDisk implements OpenableExport {
     this.#file?.close();
   }
 
-  #makeCache(): VolatileCache | null {
-    const { cache, sizeBytes } = this.data;
-    if (cache === null) return null;
-    const { unitBytes, atomicBytes, versionBytes } = cache;
-    return new VolatileCache(
-      { sizeBytes, unitBytes, atomicBytes, versionPages: versionBytes / SLOT_BYTES },
-      this.#file?.fd ?? null,
-      (CONNECTIONS_MAX + 1) * PINNED_PAGES_MAX,
-    );
-  }
-
   /** The disk's own memory or file. */
   #openPlain(): Storage {
     if (this.#memory !== null) return this.#memory;
@@ -83,4 +72,12 @@ export class ThreadDisk implements OpenableExport {
       this.#unused.pop() ?? new FileStorage(this.#file, (storage) => this.#unused.push(storage))
     );
   }
+}
+
+function makeCache({ cache, sizeBytes }: DiskData, fd: number | null): VolatileCache | null {
+  if (cache === null) return null;
+  const { unitBytes, atomicBytes, versionBytes } = cache;
+  const versionPages = versionBytes / SLOT_BYTES;
+  const pinnedPages = (CONNECTIONS_MAX + 1) * PINNED_PAGES_MAX;
+  return new VolatileCache({ sizeBytes, unitBytes, atomicBytes, versionPages }, fd, pinnedPages);
 }

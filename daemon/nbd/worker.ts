@@ -10,6 +10,7 @@ import {
   Poller,
 } from '../../native/index.js';
 import { PinfoldError } from '../protocol/errors.js';
+import type { Cut } from '../protocol/methods.js';
 import { Commands } from './commands.js';
 import { Connection } from './connection.js';
 import { NbdCounters } from './counters.js';
@@ -21,7 +22,7 @@ import {
   SPIN_US,
   WAIT_MS,
 } from './limits.js';
-import { type Command, type CutResult, workerDataSchema } from './messages.js';
+import { type Command, workerDataSchema } from './messages.js';
 import type { Clock } from './storage.js';
 import { ThreadDisk } from './thread-disk.js';
 
@@ -101,7 +102,7 @@ class DisksThread {
   }
 
   /** Nobody hears of it, but that the connections are gone. */
-  #cut(disk: ThreadDisk, wanted: string): CutResult {
+  #cut(disk: ThreadDisk, wanted: string): Cut {
     const cut = disk.planCut(wanted);
     let connections = 0;
     for (const [fd, connection] of this.#connections) {
