@@ -1,8 +1,11 @@
 // The daemon's configuration: its schema, with errors that name the key, the value and what is allowed.
 
 import { z } from 'zod';
+import type { FaultSpec } from '../engine/block/faults/index.js';
+import { parseFault } from './faults/spec.js';
 import { describeIssues } from './issues.js';
 import { parseTcpAddress } from './nbd/address.js';
+import { FAULT_LAYERS_MAX } from './nbd/limits.js';
 import { PinfoldError } from './protocol/errors.js';
 import { DEFAULT_LIMITS, NAME_BYTES_MAX, PAGE_BYTES } from './protocol/limits.js';
 import { nameSchema } from './protocol/methods.js';
@@ -39,12 +42,27 @@ const name = nameSchema.min(1, { error: `expected a name of 1 to ${NAME_BYTES_MA
 
 const flag = z.boolean({ error: 'expected true or false' });
 
+const faultSchema = z.unknown().transform((fault, context): FaultSpec => {
+  try {
+    return parseFault(fault, 'it');
+  } catch (error) {
+    if (!(error instanceof PinfoldError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message.slice('EINVAL: it: '.length) });
+    return z.NEVER;
+  }
+});
+
 export const diskSchema = z
   .strictObject({
     name,
     size: deviceSize.optional(),
     path: path.optional(),
     readOnly: flag.optional(),
+    /** Its fault layers, in the order in which they are asked. */
+    faults: z
+      .array(faultSchema, { error: 'expected a list of faults' })
+      .max(FAULT_LAYERS_MAX)
+      .default([]),
   })
   .refine((disk) => disk.size !== undefined || disk.path !== undefined, {
     path: ['size'],

@@ -37,6 +37,23 @@ export const commandSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('stop') }),
   /** A client on this socket, which the thread takes over, is connected to the disk: no handshake. */
   z.object({ kind: z.literal('attach'), disk: z.string(), fd: z.int() }),
+  /** See ThreadFaults; a fault as text that says it all. */
+  z.object({
+    kind: z.literal('fault-add'),
+    disk: z.string(),
+    fault: z.string(),
+    before: z.int().nullable(),
+  }),
+  z.object({ kind: z.literal('fault-list'), disk: z.string() }),
+  z.object({ kind: z.literal('fault-clear'), disk: z.string(), layer: z.int().nullable() }),
+  z.object({
+    kind: z.literal('fault-wait'),
+    disk: z.string(),
+    waiter: z.int(),
+    layer: z.int(),
+    times: z.int(),
+  }),
+  z.object({ kind: z.literal('fault-unwait'), disk: z.string(), waiter: z.int() }),
 ]);
 export type Command = z.infer<typeof commandSchema>;
 

@@ -17,6 +17,8 @@ export interface Request {
   readonly cookie: Uint8Array;
   /** How much later it is answered, see Storage.begin(). */
   delayUs: number;
+  /** Success is told of its FLUSH or FUA, and nothing is done. */
+  isLie: boolean;
 }
 
 export class Replies {

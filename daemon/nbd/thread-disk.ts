@@ -1,26 +1,36 @@
 // A disk as the disks' thread has it: what a connection to it reads and writes at the moment.
 
 import type { OpenableExport } from './connection.js';
+import { FaultStorage } from './fault-storage.js';
 import { BackingFile, FileStorage } from './file-storage.js';
 import { MemoryStorage } from './memory-storage.js';
 import type { DiskData } from './messages.js';
 import type { Storage } from './storage.js';
+import { ThreadFaults } from './thread-faults.js';
 
 export class ThreadDisk implements OpenableExport {
   readonly name: string;
   readonly description: string;
   readonly sizeBytes: number;
   readonly readOnly: boolean;
+  readonly faults: ThreadFaults;
   readonly #file: BackingFile | null;
   #epoch = 0;
 
-  constructor(private readonly data: DiskData) {
+  constructor(
+    private readonly data: DiskData,
+    onFault: () => void,
+  ) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
     this.sizeBytes = sizeBytes;
     this.readOnly = readOnly;
     this.#file = source.kind === 'file' ? new BackingFile(source.fd, sizeBytes, readOnly) : null;
+    const changed = (): void => {
+      this.#epoch++;
+    };
+    this.faults = new ThreadFaults(name, sizeBytes, changed, onFault);
   }
 
   get epoch(): number {
@@ -28,7 +38,12 @@ export class ThreadDisk implements OpenableExport {
   }
 
   open(): Storage {
-    return this.#openPlain();
+    const { stack, clock } = this.faults;
+    const plain = this.#openPlain();
+    plain.clock = clock;
+    return stack.layers.length === 0
+      ? plain
+      : new FaultStorage(plain, stack, clock, this.sizeBytes);
   }
 
   close(): void {
