@@ -19,11 +19,17 @@ const OPS: Readonly<Record<number, FaultOp | undefined>> = {
 };
 const PAGE_BYTES = 4096;
 
+/** Memory for data that a layer changes. */
+export class Staging {
+  readonly bytes = new Uint8Array(new SharedArrayBuffer(STAGING_BYTES));
+  readonly arena = new Arena([this.bytes]);
+}
+
 export class FaultStorage implements Storage {
   readonly arena: Arena;
   readonly pieceBytesMax: number;
   /** Data passes through here if a layer changes what is read. */
-  readonly #staging: Uint8Array | null;
+  readonly #staging: Staging | null;
   #used = 0;
   /** The write under way: how far from its place it lands, and what of it is lost (see Verdict). */
   #shift = 0;
@@ -31,15 +37,17 @@ export class FaultStorage implements Storage {
   #writeAt = 0;
   #writeBytes = 0;
 
+  /** @param unused stagings of connections that are over: a thread without an event loop never frees an Arena */
   constructor(
     private readonly below: Storage,
     private readonly stack: FaultStack,
     public clock: Clock,
     private readonly sizeBytes: number,
+    private readonly unused: Staging[],
   ) {
     if (stack.changesReads) {
-      this.#staging = new Uint8Array(new SharedArrayBuffer(STAGING_BYTES));
-      this.arena = new Arena([this.#staging]);
+      this.#staging = unused.pop() ?? new Staging();
+      this.arena = this.#staging.arena;
       this.pieceBytesMax = STAGING_BYTES;
     } else {
       this.#staging = null;
@@ -71,7 +79,7 @@ export class FaultStorage implements Storage {
 
   read(offset: number, length: number, replies: Replies): number {
     if (this.#staging === null) return this.below.read(offset, length, replies);
-    const bytes = this.#staging.subarray(this.#used, this.#used + length);
+    const bytes = this.#staging.bytes.subarray(this.#used, this.#used + length);
     const error = this.below.copy(offset, bytes);
     if (error !== ERROR.NONE) return error;
     this.stack.read(bytes, offset);
@@ -164,6 +172,7 @@ export class FaultStorage implements Storage {
   }
 
   close(): void {
+    if (this.#staging !== null) this.unused.push(this.#staging);
     this.below.close();
   }
 

@@ -1,7 +1,7 @@
 // A disk as the disks' thread has it: what a connection to it reads and writes at the moment.
 
 import type { OpenableExport } from './connection.js';
-import { FaultStorage } from './fault-storage.js';
+import { FaultStorage, type Staging } from './fault-storage.js';
 import { BackingFile, FileStorage } from './file-storage.js';
 import { MemoryStorage } from './memory-storage.js';
 import type { DiskData } from './messages.js';
@@ -15,12 +15,15 @@ export class ThreadDisk implements OpenableExport {
   readonly readOnly: boolean;
   readonly faults: ThreadFaults;
   readonly #file: BackingFile | null;
+  /** Of a disk in memory: it keeps nothing of a connection. */
+  readonly #memory: MemoryStorage | null;
+  /** Of connections that are over, for the next ones: a thread without an event loop never frees an Arena. */
+  readonly #unused: FileStorage[] = [];
+  readonly #stagings: Staging[] = [];
   #epoch = 0;
 
-  constructor(
-    private readonly data: DiskData,
-    onFault: () => void,
-  ) {
+  /** @param onFault called after each firing of a fault layer */
+  constructor(data: DiskData, onFault: () => void) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
@@ -31,6 +34,8 @@ export class ThreadDisk implements OpenableExport {
       this.#epoch++;
     };
     this.faults = new ThreadFaults(name, sizeBytes, changed, onFault);
+    this.#memory =
+      source.kind === 'memory' ? new MemoryStorage(source.fd, source.segments, sizeBytes) : null;
   }
 
   get epoch(): number {
@@ -43,7 +48,7 @@ export class ThreadDisk implements OpenableExport {
     plain.clock = clock;
     return stack.layers.length === 0
       ? plain
-      : new FaultStorage(plain, stack, clock, this.sizeBytes);
+      : new FaultStorage(plain, stack, clock, this.sizeBytes, this.#stagings);
   }
 
   close(): void {
@@ -52,9 +57,10 @@ export class ThreadDisk implements OpenableExport {
 
   /** The disk's own memory or file. */
   #openPlain(): Storage {
-    const { source, sizeBytes, name } = this.data;
-    if (source.kind === 'memory') return new MemoryStorage(source.fd, source.segments, sizeBytes);
-    if (this.#file === null) throw new RangeError(`the backing file of ${name} is not open`);
-    return new FileStorage(this.#file);
+    if (this.#memory !== null) return this.#memory;
+    if (this.#file === null) throw new RangeError(`the backing file of ${this.name} is not open`);
+    return (
+      this.#unused.pop() ?? new FileStorage(this.#file, (storage) => this.#unused.push(storage))
+    );
   }
 }
