@@ -1,9 +1,12 @@
 // The daemon's configuration: its schema, with errors that name the key, the value and what is allowed.
 
 import { z } from 'zod';
+import type { FaultSpec } from '../engine/block/faults/index.js';
 import type { DiskCache } from './disk.js';
+import { parseFault } from './faults/spec.js';
 import { describeIssues } from './issues.js';
 import { parseTcpAddress } from './nbd/address.js';
+import { FAULT_LAYERS_MAX } from './nbd/limits.js';
 import { PinfoldError } from './protocol/errors.js';
 import { DEFAULT_LIMITS, NAME_BYTES_MAX, PAGE_BYTES } from './protocol/limits.js';
 import { nameSchema } from './protocol/methods.js';
@@ -44,6 +47,16 @@ const name = nameSchema.min(1, { error: `expected a name of 1 to ${NAME_BYTES_MA
 
 const flag = z.boolean({ error: 'expected true or false' });
 
+const faultSchema = z.unknown().transform((fault, context): FaultSpec => {
+  try {
+    return parseFault(fault, 'it');
+  } catch (error) {
+    if (!(error instanceof PinfoldError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message.slice('EINVAL: it: '.length) });
+    return z.NEVER;
+  }
+});
+
 export const diskSchema = z
   .strictObject({
     name,
@@ -57,6 +70,11 @@ export const diskSchema = z
       .optional(),
     atomic: size(512, ATOMIC_BYTES_MAX, 512).optional(),
     versions: size(2 ** 20, 2 ** 34, PAGE_BYTES).optional(),
+    /** Its fault layers, in the order in which they are asked. */
+    faults: z
+      .array(faultSchema, { error: 'expected a list of faults' })
+      .max(FAULT_LAYERS_MAX)
+      .default([]),
   })
   .refine(
     ({ cache, unit, atomic, versions }) =>

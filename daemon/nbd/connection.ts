@@ -67,6 +67,7 @@ export class Connection<E extends OpenableExport> {
     cookie: new Uint8Array(8),
     offsetBytes: new Uint8Array(8),
     delayUs: 0,
+    isLie: false,
   };
   readonly #later = new Later();
   #export: E | null = null;
@@ -353,6 +354,7 @@ export class Connection<E extends OpenableExport> {
     request.offset = getUint64(buffer, at + 16);
     request.length = extended ? getUint64(buffer, at + 24) : getUint32(buffer, at + 24);
     request.delayUs = 0;
+    request.isLie = false;
     const { type, flags, length } = request;
     if (type === COMMAND.DISC) {
       this.#leaving = true;

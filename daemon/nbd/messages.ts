@@ -40,6 +40,23 @@ export const commandSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('attach'), disk: z.string(), fd: z.int() }),
   /** Cut the power of a disk with a volatile cache. The result is as of `disk.cut`. */
   z.object({ kind: z.literal('cut'), disk: z.string(), state: z.string() }),
+  /** See ThreadFaults; a fault as text that says it all. */
+  z.object({
+    kind: z.literal('fault-add'),
+    disk: z.string(),
+    fault: z.string(),
+    before: z.int().nullable(),
+  }),
+  z.object({ kind: z.literal('fault-list'), disk: z.string() }),
+  z.object({ kind: z.literal('fault-clear'), disk: z.string(), layer: z.int().nullable() }),
+  z.object({
+    kind: z.literal('fault-wait'),
+    disk: z.string(),
+    waiter: z.int(),
+    layer: z.int(),
+    times: z.int(),
+  }),
+  z.object({ kind: z.literal('fault-unwait'), disk: z.string(), waiter: z.int() }),
 ]);
 export type Command = z.infer<typeof commandSchema>;
 

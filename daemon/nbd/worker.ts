@@ -11,7 +11,7 @@ import {
 } from '../../native/index.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { Cut } from '../protocol/methods.js';
-import { Commands } from './commands.js';
+import { type Answer, Commands } from './commands.js';
 import { Connection } from './connection.js';
 import { NbdCounters } from './counters.js';
 import {
@@ -53,11 +53,15 @@ class DisksThread {
   constructor() {
     const data = workerDataSchema.parse(workerData);
     this.counters = new NbdCounters(data.counters);
-    this.exports = data.disks.map((disk) => new ThreadDisk(disk));
+    this.exports = data.disks.map(
+      (disk) => new ThreadDisk(disk, () => this.counters.add('faultsFired', 1)),
+    );
     this.#listeners = new Set(data.listeners);
     this.#wakeFd = data.wakeFd;
     if (parentPort === null) throw new Error('this file runs as a worker');
-    this.#commands = new Commands(parentPort, this.#wakeFd, (command) => this.#command(command));
+    this.#commands = new Commands(parentPort, this.#wakeFd, (command, answer) =>
+      this.#command(command, answer),
+    );
     for (const fd of this.#listeners) this.poller.add(fd, INTEREST.READ);
     this.poller.add(this.#wakeFd, INTEREST.READ);
   }
@@ -77,16 +81,37 @@ class DisksThread {
     this.poller.close();
   }
 
-  #command(command: Command): unknown {
+  #command(command: Command, answer: Answer): void {
     switch (command.kind) {
       case 'stop':
         this.#stopping = true;
-        return null;
+        answer.resolve(null);
+        return;
       case 'attach':
         this.#attach(this.#disk(command.disk), command.fd);
-        return null;
+        answer.resolve(null);
+        return;
       case 'cut':
-        return this.#cut(this.#disk(command.disk), command.state);
+        answer.resolve(this.#cut(this.#disk(command.disk), command.state));
+        return;
+      case 'fault-add':
+        answer.resolve(this.#disk(command.disk).faults.add(command.fault, command.before));
+        return;
+      case 'fault-list':
+        answer.resolve(this.#disk(command.disk).faults.list());
+        return;
+      case 'fault-clear':
+        answer.resolve(this.#disk(command.disk).faults.clear(command.layer));
+        return;
+      case 'fault-wait': {
+        const { disk, waiter, layer, times } = command;
+        this.#disk(disk).faults.wait(waiter, layer, times, answer);
+        return;
+      }
+      case 'fault-unwait':
+        this.#disk(command.disk).faults.unwait(command.waiter);
+        answer.resolve(null);
+        return;
     }
   }
 
