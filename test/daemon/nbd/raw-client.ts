@@ -31,8 +31,14 @@ export interface Chunk {
  * A daemon with `scratch` (1 MiB), `file` (1 MiB) and `locked` (64 KiB, read-only) on an NBD socket.
  * @param filesIn where the disk `file` is kept
  * @param more of the NBD server's configuration
+ * @param moreDisks come after those
  */
-export async function startNbd(t: Test, filesIn = '/tmp', more: ConfigInput['nbd'] = {}) {
+export async function startNbd(
+  t: Test,
+  filesIn = '/tmp',
+  more: ConfigInput['nbd'] = {},
+  moreDisks: NonNullable<ConfigInput['disks']> = [],
+) {
   const folder = `/tmp/pinfold-nbd-${process.pid}-${Math.random().toString(36).slice(2)}`;
   const image = filesIn === '/tmp' ? `${folder}.img` : `${filesIn}/disk.img`;
   const socket = `${folder}.nbd`;
@@ -41,6 +47,7 @@ export async function startNbd(t: Test, filesIn = '/tmp', more: ConfigInput['nbd
     disks: [
       { name: 'file', size: '1M', path: image },
       { name: 'locked', size: '64K', readOnly: true },
+      ...moreDisks,
     ],
   });
   t.teardown(async () => {
