@@ -110,8 +110,9 @@ export class RawClient {
     return client;
   }
 
-  /** After the ACK of STARTTLS. @throws what the TLS handshake fails with */
+  /** After the ACK of STARTTLS. @throws what the TLS handshake fails with; if anything came after the ACK */
   async secure(options: ConnectionOptions): Promise<RawClient> {
+    if (this.#bytes.length > 0) throw new Error(`plaintext: ${this.#bytes.toString('hex')}`);
     const socket = connectTls({ socket: this.socket, servername: 'localhost', ...options });
     await once(socket, 'secureConnect');
     return new RawClient(socket);
