@@ -121,19 +121,50 @@ const limitsSchema = z
   })
   .prefault({});
 
+const tlsSchema = z
+  .strictObject({
+    /** Whether NBD clients must, or may, use TLS. */
+    mode: z
+      .enum(['required', 'allowed'], { error: 'expected required or allowed' })
+      .default('required'),
+    /** A folder with server-cert.pem and server-key.pem, and ca-cert.pem for verifyPeer. */
+    certificates: path.optional(),
+    /** Clients need a certificate, too. */
+    verifyPeer: flag.default(false),
+    /** A file with lines USER:HEX, instead of certificates. */
+    pskFile: path.optional(),
+  })
+  .refine((tls) => (tls.certificates === undefined) !== (tls.pskFile === undefined), {
+    error: 'expected either certificates (a folder) or pskFile (a file)',
+  })
+  .refine((tls) => !tls.verifyPeer || tls.certificates !== undefined, {
+    path: ['verifyPeer'],
+    error: 'expected only with certificates: a pre-shared key proves who the client is already',
+  });
+
+const nbdSchema = z
+  .strictObject({
+    socket: path.optional(),
+    /** HOST:PORT, of this machine unless TLS is required. */
+    tcp: z.string().optional(),
+    /** Take over the sockets that LISTEN_FDS names. */
+    activated: flag.default(false),
+    /** Serve one client on standard input and output, and end with it. */
+    stdio: flag.default(false),
+    tls: tlsSchema.optional(),
+  })
+  .refine(
+    ({ stdio, socket, tcp, activated }) =>
+      !stdio || (socket === undefined && tcp === undefined && !activated),
+    { path: ['stdio'], error: 'expected without socket, tcp and activated: it serves one client' },
+  );
+
 export const configSchema = z.strictObject({
-  socket: path,
+  /** Where the daemon's own clients connect; none with standard input or inherited sockets for NBD, unless given. */
+  socket: path.optional(),
   allowedUids: z.array(integer(0, 4294967294)).min(1).optional(),
   /** Where disks are served over NBD; the first disk is the default export. */
-  nbd: z
-    .strictObject({
-      socket: path.optional(),
-      /** HOST:PORT of this machine. */
-      tcp: z.string().optional(),
-      /** Take over the sockets that LISTEN_FDS names. */
-      activated: flag.default(false),
-    })
-    .optional(),
+  nbd: nbdSchema.optional(),
   disks: z.array(diskSchema).default([]),
   regions: z.array(regionSchema).default([]),
   volumes: z.array(volumeSchema).default([]),
@@ -176,7 +207,12 @@ export function parseConfig(input: unknown, origin: string): Config {
     );
   }
   const config = parsed.data;
-  if (config.nbd?.tcp !== undefined) parseTcpAddress(config.nbd.tcp);
+  if (config.socket === undefined && config.nbd?.stdio !== true && config.nbd?.activated !== true) {
+    throw new PinfoldError('EINVAL', `${origin}: socket is missing: expected a path`);
+  }
+  if (config.nbd?.tcp !== undefined) {
+    parseTcpAddress(config.nbd.tcp, config.nbd.tls?.mode === 'required');
+  }
   checkNames(config, origin);
   checkMemory(config, origin);
   return config;

@@ -9,6 +9,15 @@ export const OPTION_BYTES_MAX = 64 * 1024;
 export const NAME_BYTES_MAX = 4096;
 /** A connection that has not chosen its export by then is closed. */
 export const HANDSHAKE_TIMEOUT_MS = 60_000;
+/** The part of TLS in it, beginning with the answer to STARTTLS. */
+export const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How long a client under TLS may take to receive the last replies after the server has closed. */
+export const TLS_LINGER_MS = 2000;
+/** Pre-shared keys: users of one file, bytes of a user's name, bytes of a key. */
+export const PSK_USERS_MAX = 10_000;
+export const PSK_USER_BYTES_MAX = 127;
+export const PSK_BYTES_MIN = 16;
+export const PSK_BYTES_MAX = 64;
 
 /** Block sizes that are advertised. Any range is accepted, whole blocks are faster. */
 export const BLOCK_BYTES_MIN = 1;

@@ -14,6 +14,7 @@ import type { Cut } from '../protocol/methods.js';
 import { type Answer, Commands } from './commands.js';
 import { Connection } from './connection.js';
 import { NbdCounters } from './counters.js';
+import type { TlsState } from './handshake.js';
 import {
   BUSY_GRACE_MS,
   CONNECTIONS_MAX,
@@ -22,9 +23,10 @@ import {
   SPIN_US,
   WAIT_MS,
 } from './limits.js';
-import { type Command, workerDataSchema } from './messages.js';
+import { type Command, LEFT, workerDataSchema } from './messages.js';
 import type { Clock } from './storage.js';
 import { ThreadDisk } from './thread-disk.js';
+import { TlsHandOver } from './tls-hand-over.js';
 
 const EVENTS = 256;
 /** A wrong argument is no client's fault. */
@@ -47,6 +49,9 @@ class DisksThread {
   /** Those with answers that are postponed. */
   readonly #postponed = new Map<number, Connection<ThreadDisk>>();
   readonly #events = new Float64Array(2 * EVENTS);
+  readonly #tls: TlsHandOver | null;
+  /** The one that the daemon was started for. */
+  #client = -1;
   #stopping = false;
   #acceptAfter = 0;
 
@@ -64,6 +69,15 @@ class DisksThread {
     );
     for (const fd of this.#listeners) this.poller.add(fd, INTEREST.READ);
     this.poller.add(this.#wakeFd, INTEREST.READ);
+    this.#tls = data.tls === null ? null : new TlsHandOver(data.tls);
+    if (data.client !== null) {
+      this.#client = data.client;
+      this.#begin(data.client);
+    }
+  }
+
+  get tls(): TlsState {
+    return this.#tls?.mode ?? 'none';
   }
 
   run(): void {
@@ -123,7 +137,7 @@ class DisksThread {
 
   #attach(disk: ThreadDisk, fd: number): void {
     this.#internal.add(fd);
-    this.#connections.set(fd, new Connection<ThreadDisk>(fd, this, disk));
+    this.#connections.set(fd, new Connection(fd, this, { kind: 'attached', chosen: disk }));
   }
 
   /** Nobody hears of it, but that the connections are gone. */
@@ -192,17 +206,43 @@ class DisksThread {
         return;
       }
       if (fd < 0) return;
-      if (this.#connections.size >= CONNECTIONS_MAX) {
+      if (this.#connections.size + (this.#tls?.lingering ?? 0) >= CONNECTIONS_MAX) {
         this.counters.add('nbdConnectionsRefused', 1);
         closeDescriptor(fd);
         continue;
       }
-      this.counters.add('nbdConnectionsAccepted', 1);
-      this.counters.add('nbdConnections', 1);
-      this.#connections.set(fd, new Connection<ThreadDisk>(fd, this));
-      this.#strangers.set(fd, Date.now());
-      this.#turn(fd);
+      this.#begin(fd);
     }
+  }
+
+  #begin(fd: number): void {
+    this.counters.add('nbdConnectionsAccepted', 1);
+    this.counters.add('nbdConnections', 1);
+    this.#connections.set(fd, new Connection<ThreadDisk>(fd, this));
+    this.#strangers.set(fd, Date.now());
+    this.#turn(fd);
+  }
+
+  /** The connection begins anew under TLS. Nothing that came before, said or buffered, is known to the new one. */
+  #startTls(fd: number, before: Connection<ThreadDisk>): void {
+    let plain: number;
+    try {
+      this.poller.remove(fd);
+      plain = this.#tls?.give(fd) ?? -1;
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      this.#close(fd, before);
+      return;
+    }
+    const { noZeroes } = before;
+    this.#connections.set(
+      plain,
+      new Connection<ThreadDisk>(plain, this, { kind: 'secured', noZeroes }),
+    );
+    this.#strangers.set(plain, this.#strangers.get(fd) ?? Date.now());
+    this.counters.add('nbdTlsConnections', 1);
+    if (fd === this.#client) this.#client = plain;
+    for (const each of [this.#connections, this.#strangers, this.#again]) each.delete(fd);
   }
 
   #pauseAccepting(pause: boolean): void {
@@ -225,6 +265,7 @@ class DisksThread {
     if (connection.dueUs < Number.POSITIVE_INFINITY) this.#postponed.set(fd, connection);
     else this.#postponed.delete(fd);
     if (turn === 'closed') this.#close(fd, connection);
+    else if (turn === 'tls') this.#startTls(fd, connection);
     else if (turn === 'again') this.#again.add(fd);
     else this.#again.delete(fd);
   }
@@ -235,6 +276,8 @@ class DisksThread {
     this.#strangers.delete(fd);
     this.#connections.delete(fd);
     connection.close();
+    this.#tls?.closed(fd);
+    if (fd === this.#client) parentPort?.postMessage(LEFT);
     if (!this.#internal.delete(fd)) this.counters.add('nbdConnections', -1);
   }
 
