@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import { destination, type Logger, pino } from 'pino';
 import { z } from 'zod';
 import type { Config, VolumeConfig } from './config.js';
-import type { Disk } from './disk.js';
 import { FileDisk } from './file-disk.js';
 import { Server } from './ipc/server.js';
 import { claimSocketPath } from './ipc/socket-path.js';
@@ -12,6 +11,7 @@ import type { MachineService } from './machine-service.js';
 import { MemoryDisk } from './memory-disk.js';
 import { NbdServer } from './nbd/server.js';
 import { Region } from './region.js';
+import { ServedDisk } from './served-disk.js';
 import { openVolumeService } from './volume-service.js';
 
 export interface StartOptions {
@@ -65,7 +65,7 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     const claim = await claimSocketPath(config.socket);
     cleanup.push(() => claim.release());
     const served = await openServed(config, log, options, cleanup);
-    const nbd = await startNbd(config, served, fatal, cleanup);
+    const nbd = await startDisksThread(config, served, fatal, cleanup);
     const allowedUids = config.allowedUids ?? [process.getuid?.() ?? 0];
     const release = packageVersion();
     const server = new Server({ limits: config.limits, allowedUids, release, served, log, fatal });
@@ -116,12 +116,13 @@ async function openServed(
   options: StartOptions,
   cleanup: (() => Promise<void> | void)[],
 ) {
-  const disks = new Map<string, Disk>();
+  const disks = new Map<string, ServedDisk>();
   for (const { name, size, path, readOnly } of config.disks) {
-    const disk =
+    const plain =
       path === undefined
         ? new MemoryDisk(name, size ?? 0, readOnly)
         : FileDisk.open(name, path, size ?? null, readOnly);
+    const disk = new ServedDisk(plain);
     disks.set(name, disk);
     cleanup.push(async () => await disk.close());
   }
@@ -141,16 +142,19 @@ async function openServed(
   return { disks, regions, volumes, statistics };
 }
 
-async function startNbd(
+/** The thread is there as soon as there is a disk: any may get a cache or faults. */
+async function startDisksThread(
   { nbd }: Config,
-  served: { disks: ReadonlyMap<string, Disk>; statistics: () => Record<string, number> },
+  served: { disks: ReadonlyMap<string, ServedDisk>; statistics: () => Record<string, number> },
   fatal: (error: unknown) => void,
   cleanup: (() => Promise<void> | void)[],
 ): Promise<NbdServer | null> {
-  if (nbd === undefined) return null;
-  const server = await NbdServer.start(nbd, [...served.disks.values()], fatal);
+  const disks = [...served.disks.values()];
+  if (nbd === undefined && disks.length === 0) return null;
+  const server = await NbdServer.start(nbd, disks, fatal);
   cleanup.push(async () => await server.close());
-  served.statistics = () => server.statistics();
+  for (const disk of disks) disk.thread = server;
+  if (nbd !== undefined) served.statistics = () => server.statistics();
   return server;
 }
 

@@ -78,6 +78,8 @@ export interface Addon {
   waitPoller(poller: number, out: Float64Array, timeoutMs: number, spinUs: number): number;
   createEvent(): number;
   signalEvent(fd: number): void;
+  clearEvent(fd: number): void;
+  socketPair(out: Float64Array): void;
   arenaReceive(
     arena: ArenaHandle,
     fd: number,
@@ -142,6 +144,8 @@ const FUNCTIONS = {
   waitPoller: true,
   createEvent: true,
   signalEvent: true,
+  clearEvent: true,
+  socketPair: true,
   arenaReceive: true,
   arenaSend: true,
   setTimerSlack: true,

@@ -49,6 +49,17 @@ export function acceptStream(fd: number): number {
   return addon.acceptStream(fd);
 }
 
+/**
+ * Two stream sockets that are connected to each other: non-blocking, close-on-exec, and the caller's to close.
+ * @throws NativeError EMFILE, ENFILE
+ */
+export function socketPair(): [number, number] {
+  const out = new Float64Array(2);
+  addon.socketPair(out);
+  const [first = -1, second = -1] = out;
+  return [first, second];
+}
+
 /** Waits for many descriptors at once (epoll, level-triggered). */
 export class Poller {
   readonly #fd = addon.createPoller();
@@ -79,7 +90,7 @@ export class Poller {
   }
 }
 
-/** Ends the wait of another thread: its descriptor becomes readable, and stays so. */
+/** Ends the wait of another thread: its descriptor becomes readable, and stays so until clearEvent(). */
 export class WakeEvent {
   readonly fd = addon.createEvent();
 
@@ -90,4 +101,9 @@ export class WakeEvent {
   close(): void {
     closeDescriptor(this.fd);
   }
+}
+
+/** What WakeEvent.signal() said has been heard. @throws NativeError EBADF */
+export function clearEvent(fd: number): void {
+  addon.clearEvent(fd);
 }

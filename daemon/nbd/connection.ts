@@ -3,6 +3,7 @@
 import { Arena, closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
 import type { NbdCounters } from './counters.js';
 import { type Export, Handshake, type Next } from './handshake.js';
+import { Later } from './later.js';
 import {
   DIRECT_WRITE_BYTES,
   OPTION_BYTES_MAX,
@@ -24,7 +25,7 @@ import {
   MAGIC,
 } from './protocol.js';
 import { Replies, type Request, STYLE } from './replies.js';
-import type { Storage } from './storage.js';
+import { type Clock, type Storage, WALL } from './storage.js';
 import { Transmission } from './transmission.js';
 
 /** Payload of BLOCK_STATUS: the effect length and as many contexts as anybody could mean. */
@@ -33,17 +34,23 @@ const STATUS_PAYLOAD_BYTES_MAX = 4096;
 /** What comes of a turn: wait for the socket, come again without waiting, or it is over. */
 export type Turn = 'wait' | 'again' | 'closed';
 
-export interface ConnectionHost<E extends Export> {
+/** An export whose storage may be replaced by another while clients are connected. */
+export interface OpenableExport extends Export {
+  /** Another number than before: open() gives another storage now. */
+  readonly epoch: number;
+  open(): Storage;
+}
+
+export interface ConnectionHost<E extends OpenableExport> {
   readonly exports: readonly E[];
   readonly poller: Poller;
   readonly counters: NbdCounters;
-  open(exported: E): Storage;
 }
 
 /** Received through before an export is chosen. */
 const NO_ARENA = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
 
-export class Connection<E extends Export> {
+export class Connection<E extends OpenableExport> {
   /** The daemon stops: what is under way is finished, the rest is answered with ESHUTDOWN. */
   stopping = false;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
@@ -58,7 +65,11 @@ export class Connection<E extends Export> {
     offset: 0,
     length: 0,
     cookie: new Uint8Array(8),
+    delayUs: 0,
   };
+  readonly #later = new Later();
+  #export: E | null = null;
+  #epoch = 0;
   #storage: Storage | null = null;
   #transmission: Transmission | null = null;
   #greeted = false;
@@ -75,13 +86,25 @@ export class Connection<E extends Export> {
   #skipError: number = ERROR.NONE;
   #interest: number = INTEREST.READ;
 
+  /** @param chosen there is no handshake: the client speaks of this export, with extended headers */
   constructor(
     private readonly fd: number,
     private readonly host: ConnectionHost<E>,
+    chosen: E | null = null,
   ) {
     this.#handshake = new Handshake(host.exports, this.#replies);
     host.poller.add(fd, this.#interest);
-    this.#handshake.greet();
+    if (chosen === null) {
+      this.#handshake.greet();
+    } else {
+      this.#replies.style = STYLE.EXTENDED;
+      this.#open(chosen, true);
+    }
+  }
+
+  /** What its client has chosen, or null. */
+  get exported(): E | null {
+    return this.#export;
   }
 
   get inHandshake(): boolean {
@@ -95,11 +118,23 @@ export class Connection<E extends Export> {
       this.#skip === 0 &&
       !this.#writing &&
       this.#replies.empty &&
+      this.#later.empty &&
       this.#transmission?.busy !== true
     );
   }
 
+  /** The clock of its disk, and when the next postponed answer is due by it; Infinity if there is none. */
+  get clock(): Clock {
+    return this.#storage?.clock ?? WALL;
+  }
+
+  get dueUs(): number {
+    return this.#later.nextUs;
+  }
+
   close(): void {
+    if (this.#writing) this.#storage?.abortWrite();
+    this.#storage?.close();
     closeDescriptor(this.fd);
   }
 
@@ -109,8 +144,10 @@ export class Connection<E extends Export> {
       const more = this.#consume();
       if (!this.#replies.send(this.#arena, this.fd)) return 'closed';
       if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
+      this.#transmission?.sent();
       if (this.#closing) return 'closed';
       if (more) continue;
+      if (!this.#later.hasRoom) return this.#wait(INTEREST.NONE);
       const got = this.#receive();
       if (got === 0 || got === GONE) return 'closed';
       if (got < 0) return this.#wait(INTEREST.READ);
@@ -138,8 +175,9 @@ export class Connection<E extends Export> {
       this.#head = 0;
     }
     const storage = this.#storage;
-    if (this.#writing && storage?.direct === true && this.#writeError === ERROR.NONE) {
-      return this.#receivePayload(storage.arena);
+    if (this.#writing && storage !== null && this.#writeError === ERROR.NONE) {
+      const at = storage.place(this.#writeAt);
+      if (at >= 0) return this.#receivePayload(storage, at);
     }
     return this.#receiveInto(this.#largeWrites && !this.#writing && this.#skip === 0);
   }
@@ -152,18 +190,20 @@ export class Connection<E extends Export> {
   }
 
   /** The rest of a payload goes straight to its place; the end of a unit that was cut goes through the buffer. */
-  #receivePayload(arena: Arena): number {
+  #receivePayload(storage: Storage, at: number): number {
+    const { arena } = storage;
     const unitEnd = Math.min(
       Math.floor(this.#writeAt / UNIT_BYTES) * UNIT_BYTES + UNIT_BYTES,
       this.#writeEnd,
     );
     const staged = this.#tail - this.#head;
     if (staged === 0) {
-      const rest = this.#writeEnd - this.#writeAt;
-      const ahead = this.#largeWrites ? this.#headerBytes : RECEIVE_BYTES;
-      const got = arena.receive(this.fd, this.#writeAt, rest, UNIT_BYTES, this.#buffer, 0, ahead);
+      const piece = storage.placeBytes(this.#writeAt, this.#writeEnd);
+      const last = this.#writeAt + piece === this.#writeEnd;
+      const ahead = last ? (this.#largeWrites ? this.#headerBytes : RECEIVE_BYTES) : 0;
+      const got = arena.receive(this.fd, at, piece, UNIT_BYTES, this.#buffer, 0, ahead);
       if (got > 0) {
-        const direct = Math.min(got, rest);
+        const direct = Math.min(got, piece);
         this.#writeAt += direct;
         this.#tail = got - direct;
         return got;
@@ -186,7 +226,7 @@ export class Connection<E extends Export> {
     while (!this.#closing) {
       const transmission = this.#transmission;
       if (transmission?.busy === true) {
-        if (!this.#replies.hasRoom || !transmission.canLoad) return true;
+        if (!this.#replies.hasRoom || !transmission.canRead) return true;
         if (!transmission.proceed()) this.#closing = true;
         return true;
       }
@@ -197,11 +237,37 @@ export class Connection<E extends Export> {
         if (!this.#storePayload()) return false;
       } else if (transmission === null) {
         if (!this.#takeHandshake()) return false;
-      } else if (!this.#takeRequest(transmission)) {
-        return !transmission.canLoad;
+      } else if (this.#isStale && !this.#replies.empty) {
+        return true; // they are sent from the memory of the old storage
+      } else {
+        this.#reopen(transmission);
+        if (this.#resume(transmission)) continue;
+        if (!this.#later.hasRoom) return false;
+        if (!this.#takeRequest(transmission)) return !transmission.canRead;
       }
     }
     return false;
+  }
+
+  get #isStale(): boolean {
+    return this.#export !== null && this.#export.epoch !== this.#epoch;
+  }
+
+  /** Between two requests: the storage that the disk has now. */
+  #reopen(transmission: Transmission): void {
+    if (!this.#isStale || this.#export === null) return;
+    this.#storage?.close();
+    this.#epoch = this.#export.epoch;
+    this.#storage = this.#export.open();
+    transmission.use(this.#storage);
+  }
+
+  /** Answers a postponed request whose time has come. @returns false if there is none */
+  #resume(transmission: Transmission): boolean {
+    const parked = this.#later.empty ? null : this.#later.take(this.clock.nowUs());
+    if (parked === null) return false;
+    transmission.resume(parked);
+    return true;
   }
 
   /** @returns false if more bytes are needed */
@@ -241,12 +307,18 @@ export class Connection<E extends Export> {
   #follow(next: Next): void {
     const { chosen, hasContext } = this.#handshake;
     if (next === 'close') this.#closing = true;
-    if (next !== 'transmission' || chosen === null) return;
-    this.#storage = this.host.open(chosen);
+    if (next === 'transmission' && chosen !== null) this.#open(chosen, hasContext);
+  }
+
+  #open(chosen: E, hasContext: boolean): void {
+    this.#export = chosen;
+    this.#epoch = chosen.epoch;
+    this.#storage = chosen.open();
     this.#transmission = new Transmission(
       chosen,
       this.#storage,
       this.#replies,
+      this.#later,
       hasContext,
       this.#request,
     );
@@ -270,6 +342,7 @@ export class Connection<E extends Export> {
     for (let i = 0; i < 8; i++) request.cookie[i] = buffer[at + 8 + i] ?? 0;
     request.offset = getUint64(buffer, at + 16);
     request.length = extended ? getUint64(buffer, at + 24) : getUint32(buffer, at + 24);
+    request.delayUs = 0;
     const { type, flags, length } = request;
     if (type === COMMAND.DISC) {
       this.#closing = true;
@@ -293,7 +366,7 @@ export class Connection<E extends Export> {
       transmission.blockStatusPayload(buffer.subarray(at + headerBytes, this.#head));
       return true;
     }
-    if (!transmission.canLoad) return false;
+    if (!transmission.canRead) return false;
     this.#head += headerBytes;
     this.host.counters.add('nbdRequests', 1);
     this.#start(transmission, payload);
@@ -302,13 +375,21 @@ export class Connection<E extends Export> {
 
   #start(transmission: Transmission, payload: number): void {
     const request = this.#request;
-    const error = this.stopping ? ERROR.ESHUTDOWN : transmission.check();
-    this.#largeWrites = request.type === COMMAND.WRITE && payload >= DIRECT_WRITE_BYTES;
+    const isWrite = request.type === COMMAND.WRITE;
+    const storage = this.#storage;
+    let error = this.stopping || storage === null ? ERROR.ESHUTDOWN : transmission.check();
+    if (error === ERROR.NONE && storage !== null) {
+      error = storage.begin(request);
+      if (isWrite && error === ERROR.NONE) {
+        error = storage.beginWrite(request.offset, request.length);
+      }
+    }
+    this.#largeWrites = isWrite && payload >= DIRECT_WRITE_BYTES;
     if (error !== ERROR.NONE) {
       this.#skip = payload;
       this.#skipError = error;
       if (payload === 0) this.#refuse(error);
-    } else if (request.type === COMMAND.WRITE) {
+    } else if (isWrite) {
       this.#writing = true;
       this.#writeAt = request.offset;
       this.#writeEnd = request.offset + request.length;
@@ -321,13 +402,8 @@ export class Connection<E extends Export> {
   }
 
   #refuse(error: number): void {
-    const { type } = this.#request;
     this.host.counters.add('nbdErrors', 1);
-    this.#replies.done(
-      this.#request,
-      error,
-      type === COMMAND.READ || type === COMMAND.BLOCK_STATUS,
-    );
+    this.#transmission?.answer(error);
   }
 
   /** @returns false if more bytes are needed */

@@ -20,6 +20,9 @@ export const PAYLOAD_BYTES_SKIPPED_MAX = 64 * 1024 * 1024;
 /** Extents in one reply: a client asks again for the rest. */
 export const EXTENTS_MAX = 1024;
 
+/** Requests of one connection whose answer is postponed. */
+export const LATER_MAX = 1024;
+
 /** Writes become visible in whole units of this. */
 export const UNIT_BYTES = 512;
 /** What a connection receives at once: a batch of small requests with their payload. */

@@ -15,6 +15,8 @@ export interface Request {
   offset: number;
   length: number;
   readonly cookie: Uint8Array;
+  /** How much later it is answered, see Storage.begin(). */
+  delayUs: number;
 }
 
 export class Replies {
@@ -26,6 +28,10 @@ export class Replies {
   /** What was sent: whole pieces, and bytes of the next one. */
   #first = 0;
   #skip = 0;
+  /** What mark() found. */
+  #markedUsed = 0;
+  #markedCount = 0;
+  #markedLength = 0;
 
   get empty(): boolean {
     return this.#count === 0;
@@ -57,6 +63,24 @@ export class Replies {
       this.#push(PLACE.BUFFER, at, length);
     }
     return at;
+  }
+
+  /** How many more pieces there may be. */
+  get freePieces(): number {
+    return REPLY_PIECES - this.#count;
+  }
+
+  /** What is appended from here on can be taken back by rollback(), until something is sent. */
+  mark(): void {
+    this.#markedUsed = this.#used;
+    this.#markedCount = this.#count;
+    this.#markedLength = this.#triples[(this.#count - 1) * TRIPLE_NUMBERS + 2] ?? 0;
+  }
+
+  rollback(): void {
+    this.#used = this.#markedUsed;
+    this.#count = this.#markedCount;
+    if (this.#count > 0) this.#triples[(this.#count - 1) * TRIPLE_NUMBERS + 2] = this.#markedLength;
   }
 
   /** Data that lies in the arena, after what was appended last. */

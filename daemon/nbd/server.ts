@@ -1,19 +1,28 @@
-// The NBD server as the daemon sees it: listens, starts the thread that serves, and stops it.
+// The disks' thread as the daemon sees it: listens for NBD clients, starts the thread, commands it, and stops it.
 
 import { unlinkSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { z } from 'zod';
 import {
   closeDescriptor,
   listeningPort,
   listenTcp,
   listenUnix,
+  socketPair,
   WakeEvent,
 } from '../../native/index.js';
 import type { Disk } from '../disk.js';
 import { claimSocketPath } from '../ipc/socket-path.js';
+import { isErrorCode, PinfoldError } from '../protocol/errors.js';
 import { inheritedSockets, parseTcpAddress } from './address.js';
 import { NbdCounters } from './counters.js';
-import type { NbdWorkerData, ServedExport } from './messages.js';
+import {
+  type Command,
+  type CommandRequest,
+  type DiskData,
+  replySchema,
+  type ThreadData,
+} from './messages.js';
 
 /** Only the daemon's own user may connect. */
 const SOCKET_MODE = 0o600;
@@ -24,6 +33,11 @@ export interface NbdConfig {
   readonly activated: boolean;
 }
 
+interface Call {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
 export class NbdServer {
   /** The port of `tcp`, or null. */
   readonly port: number | null;
@@ -31,6 +45,8 @@ export class NbdServer {
   readonly #counters = new NbdCounters();
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
+  readonly #calls = new Map<number, Call>();
+  #lastId = 0;
 
   private constructor(
     listeners: number[],
@@ -44,11 +60,18 @@ export class NbdServer {
         listeners,
         wakeFd: this.#wake.fd,
         counters: this.#counters.shared,
-        exports: disks.map(exportOf),
-      } satisfies NbdWorkerData,
+        disks: disks.map(dataOf),
+      } satisfies ThreadData,
     });
     this.#worker.on('error', fatal);
-    this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    this.#worker.on('message', (message) => this.#onReply(message));
+    this.#exited = new Promise((resolve) => {
+      this.#worker.once('exit', () => {
+        for (const { reject } of this.#calls.values()) reject(threadEnded());
+        this.#calls.clear();
+        resolve();
+      });
+    });
   }
 
   /**
@@ -56,7 +79,7 @@ export class NbdServer {
    *   'lock held by pid N'; NativeError EADDRINUSE, EACCES. Nothing is left open then.
    */
   static async start(
-    config: NbdConfig,
+    config: NbdConfig | undefined,
     disks: readonly Disk[],
     fatal: (error: unknown) => void,
   ): Promise<NbdServer> {
@@ -66,16 +89,16 @@ export class NbdServer {
       for (const each of undo.splice(0).reverse()) each();
     };
     try {
-      if (config.activated) {
+      if (config?.activated === true) {
         const inherited = inheritedSockets(process.env);
         for (const fd of inherited) listeningPort(fd); // throws unless it listens
         listeners.push(...inherited);
       }
-      if (config.tcp !== undefined) {
+      if (config?.tcp !== undefined) {
         const { address, port } = parseTcpAddress(config.tcp);
         listeners.push(listenTcp(address, port));
       }
-      const path = config.socket;
+      const path = config?.socket;
       if (path !== undefined) {
         const claim = await claimSocketPath(path);
         undo.push(() => claim.release());
@@ -94,16 +117,52 @@ export class NbdServer {
     return this.#counters.read();
   }
 
+  /**
+   * Has the thread do something between two requests.
+   * @throws PinfoldError what the command throws; ESHUTDOWN if the thread ends meanwhile
+   */
+  async call<T>(command: Command, result: z.ZodType<T>): Promise<T> {
+    const id = ++this.#lastId;
+    const answer = new Promise<unknown>((resolve, reject) => {
+      this.#calls.set(id, { resolve, reject });
+    });
+    this.#worker.postMessage({ id, command } satisfies CommandRequest);
+    this.#wake.signal();
+    return result.parse(await answer);
+  }
+
+  /** A socket that is connected to a disk, in the transmission phase with extended headers; the caller closes it. */
+  connect(disk: string): number {
+    const [ours, theirs] = socketPair();
+    this.call({ kind: 'attach', disk, fd: theirs }, z.null()).catch(() => closeDescriptor(theirs));
+    return ours;
+  }
+
+  #onReply(message: unknown): void {
+    const { id, result, error } = replySchema.parse(message);
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    if (error === undefined) {
+      call?.resolve(result);
+    } else {
+      const code = isErrorCode(error.code) ? error.code : 'EIO';
+      call?.reject(new PinfoldError(code, error.message));
+    }
+  }
+
   /** What is under way is served, the rest hears ESHUTDOWN; then the socket goes. */
   async close(): Promise<void> {
-    this.#wake.signal();
-    await this.#exited;
+    await Promise.all([this.call({ kind: 'stop' }, z.null()), this.#exited]);
     this.#wake.close();
     this.release();
   }
 }
 
-function exportOf({ name, label, sizeBytes, backing, readOnly, storage }: Disk): ServedExport {
+function threadEnded(): PinfoldError {
+  return new PinfoldError('ESHUTDOWN', "the disks' thread has ended");
+}
+
+function dataOf({ name, label, sizeBytes, backing, readOnly, storage }: Disk): DiskData {
   const where = backing === 'memory' ? 'in memory' : `in ${backing}`;
   return { name, description: `${label}, ${where}`, sizeBytes, readOnly, source: storage };
 }

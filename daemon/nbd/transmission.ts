@@ -1,6 +1,7 @@
 // The requests of one connection: what is allowed, and what is answered. No promise and no object per request.
 
 import type { Export } from './handshake.js';
+import type { Later, Parked } from './later.js';
 import {
   EXTENTS_MAX,
   HOLE_SEARCH_BYTES,
@@ -22,7 +23,7 @@ import {
   putUint64,
 } from './protocol.js';
 import { type Replies, type Request, STYLE } from './replies.js';
-import { FileStorage, type Storage } from './storage.js';
+import type { Storage } from './storage.js';
 
 const FLAGS: readonly number[] = [
   COMMAND_FLAG.DF,
@@ -44,25 +45,34 @@ export class Transmission {
   #at = 0;
   #end = 0;
   readonly #lengths = new Float64Array(EXTENTS_MAX);
+  /** Writes of the request under way, and those whose replies wait to be sent. */
+  readonly #writeIds: number[] = [];
+  readonly #owed: number[] = [];
 
   constructor(
     private readonly exported: Export,
-    private readonly storage: Storage,
+    private storage: Storage,
     private readonly replies: Replies,
+    private readonly later: Later,
     private readonly hasContext: boolean,
     private readonly request: Request,
   ) {}
+
+  /** From the next request on. */
+  use(storage: Storage): void {
+    this.storage = storage;
+  }
 
   /** The request is not answered yet: call proceed(). */
   get busy(): boolean {
     return this.#at < this.#end;
   }
 
-  /** Whether there is memory for what begin() or proceed() loads; otherwise the replies have to be sent first. */
-  get canLoad(): boolean {
-    const { storage, request } = this;
-    if (!(storage instanceof FileStorage) || request.type !== COMMAND.READ) return true;
-    return this.replies.empty || storage.hasRoom(Math.min(request.length, storage.loadBytesMax));
+  /** Whether there is room for what begin() or proceed() reads; otherwise the replies have to be sent first. */
+  get canRead(): boolean {
+    const { storage, request, replies } = this;
+    if (request.type !== COMMAND.READ) return true;
+    return storage.canRead(Math.min(request.length, storage.pieceBytesMax), replies);
   }
 
   /** What is wrong with the request before anything is done: an NBD error. */
@@ -92,33 +102,74 @@ export class Transmission {
     return ERROR.NONE;
   }
 
-  /** Begins with a request that check() has let through, and is no WRITE. */
+  /** Begins with a request that check() and the storage have let through, and is no WRITE. */
   begin(): void {
     const { request } = this;
-    switch (request.type) {
+    const { type } = request;
+    if (type === COMMAND.TRIM || type === COMMAND.WRITE_ZEROES) this.#zero();
+    else if (request.delayUs > 0) this.later.park(request, null, [], this.storage.clock.nowUs());
+    else this.#perform();
+  }
+
+  #perform(): void {
+    switch (this.request.type) {
       case COMMAND.READ:
         this.#read();
         return;
-      case COMMAND.TRIM:
-      case COMMAND.WRITE_ZEROES:
-        this.#zero();
-        return;
       case COMMAND.FLUSH:
-        this.replies.done(request, this.storage.flush(), false);
+        this.replies.done(this.request, this.storage.flush(), false);
         return;
       case COMMAND.BLOCK_STATUS:
         this.#blockStatus();
         return;
       default: // CACHE: everything is where it is
-        this.replies.done(request, ERROR.NONE, false);
+        this.replies.done(this.request, ERROR.NONE, false);
     }
   }
 
-  /** The payload of a WRITE has been stored. */
+  /** The time of a parked request has come. */
+  resume({ request, error, writeIds }: Parked): void {
+    Object.assign(this.request, request);
+    if (error === null) {
+      this.#perform();
+      return;
+    }
+    this.#writeIds.push(...writeIds);
+    this.answer(error);
+  }
+
+  /** The payload of a WRITE has been stored, or could not be. */
   written(failed: number): void {
     const fua = (this.request.flags & COMMAND_FLAG.FUA) !== 0;
-    const error = failed === ERROR.NONE && fua ? this.storage.flush() : failed;
-    this.replies.done(this.request, error, false);
+    if (failed !== ERROR.NONE) this.storage.abortWrite();
+    const error = failed === ERROR.NONE ? this.storage.endWrite(fua) : failed;
+    if (error === ERROR.NONE) this.#noteWrite();
+    this.answer(error);
+  }
+
+  /** Answers a request without data, now or when its time has come. */
+  answer(error: number): void {
+    const { request, replies } = this;
+    const ids = this.#writeIds;
+    if (request.delayUs > 0) {
+      this.later.park(request, error, ids, this.storage.clock.nowUs());
+    } else {
+      for (const id of ids) this.#owed.push(id);
+      const { type } = request;
+      replies.done(request, error, type === COMMAND.READ || type === COMMAND.BLOCK_STATUS);
+    }
+    ids.length = 0;
+  }
+
+  /** All replies were handed to the client. */
+  sent(): void {
+    for (const id of this.#owed) this.storage.replied(id);
+    this.#owed.length = 0;
+  }
+
+  #noteWrite(): void {
+    const { writeId } = this.storage;
+    if (writeId !== 0) this.#writeIds.push(writeId);
   }
 
   /** Does the next piece of a busy request. @returns false if the connection can only be closed */
@@ -134,8 +185,9 @@ export class Transmission {
     for (let at = 8; at + 4 <= payload.length; at += 4) {
       if (getUint32(payload, at) !== BASE_ALLOCATION_ID) error = ERROR.EINVAL;
     }
-    if (error === ERROR.NONE) this.#blockStatus();
-    else this.replies.done(request, error, true);
+    if (error === ERROR.NONE) error = this.storage.begin(request);
+    if (error === ERROR.NONE) this.begin();
+    else this.answer(error);
   }
 
   #read(): void {
@@ -149,18 +201,11 @@ export class Transmission {
     this.#end = offset + length;
     const whole = replies.style === STYLE.SIMPLE || (flags & COMMAND_FLAG.DF) !== 0;
     if (whole) {
-      // One header for all of it, also where it is loaded in pieces: so the first piece is loaded before.
-      const piece = Math.min(length, storage.loadBytesMax);
-      const at = this.#load(offset, piece);
-      if (at < 0) {
-        this.#end = this.#at;
-        replies.done(request, -at, true);
-        return;
-      }
+      // One header for all of it, also where it is read in pieces.
+      replies.mark();
       if (replies.style === STYLE.SIMPLE) replies.simple(request, ERROR.NONE);
       else this.#dataHeader(CHUNK_DONE, offset, length);
-      replies.data(at, piece);
-      this.#at += piece;
+      this.#append(Math.min(length, storage.pieceBytesMax));
     } else if (length >= HOLE_SEARCH_BYTES) {
       this.#readExtents();
     } else {
@@ -168,29 +213,32 @@ export class Transmission {
     }
   }
 
-  /** Staging of a file begins again whenever everything was sent; only then is a large piece loaded. */
-  #load(offset: number, length: number): number {
-    const { storage } = this;
-    if (storage instanceof FileStorage && this.replies.empty) storage.reset();
-    return storage.load(offset, length);
+  /** Data after mark() and a header. @returns false if it fails where a header has promised data already */
+  #append(piece: number): boolean {
+    const { request, replies, storage } = this;
+    const error = storage.read(this.#at, piece, replies);
+    if (error === ERROR.NONE) {
+      this.#at += piece;
+      return true;
+    }
+    replies.rollback();
+    const begun = this.#at > request.offset;
+    this.#end = this.#at;
+    const whole = replies.style === STYLE.SIMPLE || (request.flags & COMMAND_FLAG.DF) !== 0;
+    if (!(whole && begun)) replies.done(request, error, true);
+    return !(whole && begun);
   }
 
+  /** @returns false if the connection can only be closed: its header has promised data already */
   #readPiece(): boolean {
     const { request, replies, storage } = this;
     const whole = replies.style === STYLE.SIMPLE || (request.flags & COMMAND_FLAG.DF) !== 0;
-    const piece = Math.min(this.#end - this.#at, storage.loadBytesMax);
-    const at = this.#load(this.#at, piece);
-    if (at < 0) {
-      this.#end = this.#at;
-      if (!whole) replies.done(request, -at, true);
-      // The header has promised data already.
-      return !whole;
+    const piece = Math.min(this.#end - this.#at, storage.pieceBytesMax);
+    replies.mark();
+    if (!whole) {
+      this.#dataHeader(this.#at + piece === this.#end ? CHUNK_DONE : 0, this.#at, piece);
     }
-    const last = this.#at + piece === this.#end;
-    if (!whole) this.#dataHeader(last ? CHUNK_DONE : 0, this.#at, piece);
-    replies.data(at, piece);
-    this.#at += piece;
-    return true;
+    return this.#append(piece);
   }
 
   /** Holes are told instead of being sent; after a good many extents the rest goes as data. */
@@ -204,13 +252,13 @@ export class Transmission {
         this.#at = data;
         continue;
       }
-      if (!storage.direct) return; // the data of a file goes piece by piece
-      const hole = this.#dataEnd();
-      this.#dataHeader(hole === this.#end ? CHUNK_DONE : 0, this.#at, hole - this.#at);
-      replies.data(this.#at, hole - this.#at);
-      this.#at = hole;
+      const piece = Math.min(this.#dataEnd() - this.#at, storage.pieceBytesMax);
+      if (!storage.canRead(piece, replies)) return;
+      replies.mark();
+      this.#dataHeader(this.#at + piece === this.#end ? CHUNK_DONE : 0, this.#at, piece);
+      if (!this.#append(piece)) return;
     }
-    if (this.busy && storage.direct) this.#readPiece();
+    if (this.busy && this.canRead) this.#readPiece();
   }
 
   /**
@@ -236,15 +284,15 @@ export class Transmission {
   }
 
   #zero(): void {
-    const { request, replies, storage } = this;
+    const { request, storage } = this;
     const keep = (request.flags & COMMAND_FLAG.NO_HOLE) !== 0;
     const fast = (request.flags & COMMAND_FLAG.FAST_ZERO) !== 0;
     if (fast && !storage.zeroesFast(keep)) {
-      replies.done(request, ERROR.ENOTSUP, false);
+      this.answer(ERROR.ENOTSUP);
       return;
     }
     if (request.length === 0) {
-      replies.done(request, ERROR.NONE, false);
+      this.answer(ERROR.NONE);
       return;
     }
     this.#at = request.offset;
@@ -253,20 +301,20 @@ export class Transmission {
   }
 
   #zeroPiece(): boolean {
-    const { request, replies, storage } = this;
+    const { request, storage } = this;
     const keep = (request.flags & COMMAND_FLAG.NO_HOLE) !== 0;
     // A trim is advice: where the host can't, it is not done.
     const trim = request.type === COMMAND.TRIM;
     const fast = trim || (request.flags & COMMAND_FLAG.FAST_ZERO) !== 0;
     const piece = Math.min(this.#end - this.#at, TURN_BYTES);
-    let error = storage.zero(this.#at, piece, keep, fast);
+    let error = storage.zero(this.#at, piece, keep, fast, trim);
+    if (error === ERROR.NONE) this.#noteWrite();
     if (trim && error === ERROR.ENOTSUP) error = ERROR.NONE;
     this.#at += piece;
     if (error !== ERROR.NONE) this.#end = this.#at;
     if (this.busy) return true;
-    const fua = (request.flags & COMMAND_FLAG.FUA) !== 0;
-    if (error === ERROR.NONE && fua) error = storage.flush();
-    replies.done(request, error, false);
+    if (error === ERROR.NONE) error = storage.endZero((request.flags & COMMAND_FLAG.FUA) !== 0);
+    this.answer(error);
     return true;
   }
 

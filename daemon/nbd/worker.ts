@@ -1,6 +1,7 @@
-// The thread of the NBD server. It owns its sockets, and sleeps only in the poller: it has no event loop.
+// The disks' thread: serves NBD clients, and every disk that is more than plain memory or a file. It owns its sockets, and
+// sleeps only in the poller: it has no event loop.
 
-import { workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import {
   acceptStream,
   closeDescriptor,
@@ -8,6 +9,8 @@ import {
   NativeError,
   Poller,
 } from '../../native/index.js';
+import { PinfoldError } from '../protocol/errors.js';
+import { Commands } from './commands.js';
 import { Connection } from './connection.js';
 import { NbdCounters } from './counters.js';
 import {
@@ -18,8 +21,9 @@ import {
   SPIN_US,
   WAIT_MS,
 } from './limits.js';
-import { type ServedExport, workerDataSchema } from './messages.js';
-import { BackingFile, FileStorage, MemoryStorage, type Storage } from './storage.js';
+import { type Command, workerDataSchema } from './messages.js';
+import type { Clock } from './storage.js';
+import { ThreadDisk } from './thread-disk.js';
 
 const EVENTS = 256;
 /** A wrong argument is no client's fault. */
@@ -27,16 +31,20 @@ const OWN_DEFECTS: readonly string[] = ['EINVAL', 'EBADF', 'ENOTSOCK'];
 /** After accept() had no descriptor left. */
 const ACCEPT_PAUSE_MS = 100;
 
-class NbdWorker {
+class DisksThread {
   readonly poller = new Poller();
   readonly counters: NbdCounters;
-  readonly exports: readonly ServedExport[];
+  readonly exports: readonly ThreadDisk[];
   readonly #listeners: ReadonlySet<number>;
   readonly #wakeFd: number;
-  readonly #connections = new Map<number, Connection<ServedExport>>();
+  readonly #commands: Commands;
+  readonly #connections = new Map<number, Connection<ThreadDisk>>();
+  /** Connections of the daemon itself, which are not counted. */
+  readonly #internal = new Set<number>();
   readonly #strangers = new Map<number, number>();
   readonly #again = new Set<number>();
-  readonly #files = new Map<ServedExport, BackingFile>();
+  /** Those with answers that are postponed. */
+  readonly #postponed = new Map<number, Connection<ThreadDisk>>();
   readonly #events = new Float64Array(2 * EVENTS);
   #stopping = false;
   #acceptAfter = 0;
@@ -44,30 +52,19 @@ class NbdWorker {
   constructor() {
     const data = workerDataSchema.parse(workerData);
     this.counters = new NbdCounters(data.counters);
-    this.exports = data.exports;
+    this.exports = data.disks.map((disk) => new ThreadDisk(disk));
     this.#listeners = new Set(data.listeners);
     this.#wakeFd = data.wakeFd;
-    for (const each of data.exports) {
-      if (each.source.kind !== 'file') continue;
-      this.#files.set(each, new BackingFile(each.source.fd, each.sizeBytes, each.readOnly));
-    }
+    if (parentPort === null) throw new Error('this file runs as a worker');
+    this.#commands = new Commands(parentPort, this.#wakeFd, (command) => this.#command(command));
     for (const fd of this.#listeners) this.poller.add(fd, INTEREST.READ);
     this.poller.add(this.#wakeFd, INTEREST.READ);
-  }
-
-  open(exported: ServedExport): Storage {
-    const { source, sizeBytes } = exported;
-    if (source.kind === 'memory') return new MemoryStorage(source.fd, source.segments, sizeBytes);
-    const file = this.#files.get(exported);
-    if (file === undefined)
-      throw new RangeError(`the backing file of ${exported.name} is not open`);
-    return new FileStorage(file);
   }
 
   run(): void {
     let strangersChecked = Date.now();
     while (!this.#stopping) {
-      this.#round(this.#again.size > 0 ? 0 : WAIT_MS);
+      this.#round(WAIT_MS);
       const now = Date.now();
       if (this.#acceptAfter > 0 && now >= this.#acceptAfter) this.#pauseAccepting(false);
       if (now - strangersChecked < WAIT_MS) continue;
@@ -75,19 +72,71 @@ class NbdWorker {
       this.#closeStrangers(now);
     }
     this.#finish();
-    for (const file of this.#files.values()) file.close();
+    for (const disk of this.exports) disk.close();
     this.poller.close();
   }
 
-  #round(timeoutMs: number): void {
+  #command(command: Command): unknown {
+    switch (command.kind) {
+      case 'stop':
+        this.#stopping = true;
+        return null;
+      case 'attach':
+        this.#attach(this.#disk(command.disk), command.fd);
+        return null;
+    }
+  }
+
+  #disk(name: string): ThreadDisk {
+    const disk = this.exports.find((each) => each.name === name);
+    if (disk !== undefined) return disk;
+    throw new PinfoldError('ENODEV', `no disk is named ${name}`);
+  }
+
+  #attach(disk: ThreadDisk, fd: number): void {
+    this.#internal.add(fd);
+    this.#connections.set(fd, new Connection<ThreadDisk>(fd, this, disk));
+  }
+
+  #round(longestMs: number): void {
     for (const fd of [...this.#again]) this.#turn(fd);
-    const count = this.poller.wait(this.#events, timeoutMs, SPIN_US);
+    const patienceUs = this.#again.size > 0 ? 0 : Math.min(longestMs * 1000, this.#untilDueUs());
+    const timeoutMs = Math.floor(patienceUs / 1000);
+    // A part of a millisecond is spent asking.
+    const spinUs = timeoutMs > 0 ? SPIN_US : Math.ceil(patienceUs);
+    const count = this.poller.wait(this.#events, timeoutMs, spinUs);
     for (let i = 0; i < count; i++) {
       const fd = this.#events[2 * i] ?? -1;
-      if (fd === this.#wakeFd) this.#stopping = true;
+      if (fd === this.#wakeFd) this.#commands.receive();
       else if (this.#listeners.has(fd)) this.#accept(fd);
       else if (!this.#again.has(fd)) this.#turn(fd);
     }
+    if (this.#postponed.size > 0) this.#turnDue(count === 0 && this.#again.size === 0);
+  }
+
+  /** How long until the next postponed answer. Virtual time comes when there is nothing else to do: at once. */
+  #untilDueUs(): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const { clock, dueUs } of this.#postponed.values()) {
+      least = Math.min(least, clock.virtual ? 0 : Math.max(dueUs - clock.nowUs(), 0));
+    }
+    return least;
+  }
+
+  #turnDue(idle: boolean): void {
+    if (idle) this.#advance();
+    for (const [fd, { clock, dueUs }] of [...this.#postponed]) {
+      if (dueUs <= clock.nowUs()) this.#turn(fd);
+    }
+  }
+
+  /** Puts each virtual clock forward to what is due next by it. */
+  #advance(): void {
+    const next = new Map<Clock, number>();
+    for (const { clock, dueUs } of this.#postponed.values()) {
+      if (clock.virtual) next.set(clock, Math.min(dueUs, next.get(clock) ?? dueUs));
+    }
+    for (const [clock, dueUs] of next) if (Number.isFinite(dueUs)) clock.advance(dueUs);
   }
 
   #accept(listener: number): void {
@@ -109,7 +158,7 @@ class NbdWorker {
       }
       this.counters.add('nbdConnectionsAccepted', 1);
       this.counters.add('nbdConnections', 1);
-      this.#connections.set(fd, new Connection(fd, this));
+      this.#connections.set(fd, new Connection<ThreadDisk>(fd, this));
       this.#strangers.set(fd, Date.now());
       this.#turn(fd);
     }
@@ -132,17 +181,20 @@ class NbdWorker {
       turn = 'closed';
     }
     if (!connection.inHandshake) this.#strangers.delete(fd);
+    if (connection.dueUs < Number.POSITIVE_INFINITY) this.#postponed.set(fd, connection);
+    else this.#postponed.delete(fd);
     if (turn === 'closed') this.#close(fd, connection);
     else if (turn === 'again') this.#again.add(fd);
     else this.#again.delete(fd);
   }
 
-  #close(fd: number, connection: Connection<ServedExport>): void {
+  #close(fd: number, connection: Connection<ThreadDisk>): void {
     this.#again.delete(fd);
+    this.#postponed.delete(fd);
     this.#strangers.delete(fd);
     this.#connections.delete(fd);
     connection.close();
-    this.counters.add('nbdConnections', -1);
+    if (!this.#internal.delete(fd)) this.counters.add('nbdConnections', -1);
   }
 
   #closeStrangers(now: number): void {
@@ -156,21 +208,21 @@ class NbdWorker {
   /** What is under way ends; who asks for more hears ESHUTDOWN for a moment. */
   #finish(): void {
     for (const fd of this.#listeners) closeDescriptor(fd);
-    this.poller.change(this.#wakeFd, INTEREST.NONE);
     for (const [fd, connection] of this.#connections) {
       // What has been received is still served.
       this.#turn(fd);
       connection.stopping = true;
+      if (this.#internal.has(fd) && connection.idle) this.#close(fd, connection);
     }
     const began = Date.now();
     while (this.#connections.size > 0) {
       const waited = Date.now() - began;
       const busy = [...this.#connections.values()].some((each) => !each.idle);
       if (waited >= (busy ? BUSY_GRACE_MS : IDLE_GRACE_MS)) break;
-      this.#round(this.#again.size > 0 ? 0 : 10);
+      this.#round(10);
     }
     for (const [fd, connection] of this.#connections) this.#close(fd, connection);
   }
 }
 
-new NbdWorker().run();
+new DisksThread().run();

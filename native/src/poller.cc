@@ -36,6 +36,12 @@ int64_t NowUs() {
   return int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
 }
 
+// More than usual: a large reply fits as a whole. The host may allow less.
+void SetSendBuffer(int fd) {
+  int bytes = kSendBufferBytes;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 napi_value Listen(Arguments& args, const sockaddr* address, socklen_t length, const std::string& shown) {
   int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return args.FailSystem(errno, shown);
@@ -133,9 +139,7 @@ napi_value AcceptStream(const Napi::CallbackInfo& info) {
   if (fd < 0) return errno == EAGAIN ? args.Result(-1) : args.FailSystem(errno, ShowFd(listener));
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // refused by Unix sockets, which need none
-  // Twice the usual: a large reply fits as a whole. The host may allow less.
-  int bytes = kSendBufferBytes;
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  SetSendBuffer(fd);
   return args.Result(fd);
 }
 
@@ -205,6 +209,32 @@ napi_value SignalEvent(const Napi::CallbackInfo& info) {
   return args.FailSystem(errno, ShowFd(fd));
 }
 
+// clearEvent(fd): no longer readable, until it is signalled again.
+napi_value ClearEvent(const Napi::CallbackInfo& info) {
+  Arguments args(info, "read");
+  int fd = args.Descriptor(0, "fd");
+  if (!args.ok()) return args.Undefined();
+  uint64_t count;
+  if (read(fd, &count, sizeof count) == sizeof count || errno == EAGAIN) return args.Undefined();
+  return args.FailSystem(errno, ShowFd(fd));
+}
+
+// socketPair(out): two connected, non-blocking stream sockets.
+napi_value SocketPair(const Napi::CallbackInfo& info) {
+  Arguments args(info, "socketpair");
+  std::span<double> out = args.Doubles(0, "out");
+  if (!args.ok()) return args.Undefined();
+  if (out.size() < 2) return args.Fail(EINVAL, "socketpair: out has fewer than 2 elements");
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
+    return args.FailSystem(errno, "no arguments");
+  }
+  for (int fd : fds) SetSendBuffer(fd);
+  out[0] = fds[0];
+  out[1] = fds[1];
+  return args.Undefined();
+}
+
 }  // namespace
 
 void ExportPoller(napi_env env, napi_value exports) {
@@ -219,6 +249,8 @@ void ExportPoller(napi_env env, napi_value exports) {
                 Export<WaitPoller>("waitPoller"),
                 Export<CreateEvent>("createEvent"),
                 Export<SignalEvent>("signalEvent"),
+                Export<ClearEvent>("clearEvent"),
+                Export<SocketPair>("socketPair"),
             });
 }
 
