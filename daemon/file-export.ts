@@ -167,16 +167,21 @@ export class FileExport {
   }
 
   async #run<T>(action: () => Promise<T>): Promise<T> {
-    if (this.volume.panicked) throw this.#down();
+    if (this.#isDown()) throw this.#down();
     const running = action();
     this.#running.add(running);
     try {
       return await running;
     } catch (error) {
-      throw this.volume.panicked ? this.#down() : error;
+      throw this.#isDown() ? this.#down() : error;
     } finally {
       this.#running.delete(running);
     }
+  }
+
+  /** Looked at again after each wait. */
+  #isDown(): boolean {
+    return this.volume.panicked;
   }
 
   #down(): PinfoldError {

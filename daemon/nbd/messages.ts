@@ -3,7 +3,9 @@
 //   daemon -> thread   { id, command }, and the thread's event is signalled, since it sleeps in its poller
 //   thread -> daemon   { id, result } or { id, error }
 
+import { MessagePort } from 'node:worker_threads';
 import { z } from 'zod';
+import { remoteDataSchema } from './remote-messages.js';
 
 export const diskDataSchema = z.object({
   name: z.string(),
@@ -27,8 +29,11 @@ export const workerDataSchema = z.object({
   /** Readable when there are commands. */
   wakeFd: z.int(),
   counters: z.instanceof(SharedArrayBuffer),
-  /** The first one is the default export. */
+  /** The first one is the default export; those that the main thread serves come after the disks. */
   disks: z.array(diskDataSchema),
+  remotes: z.array(remoteDataSchema),
+  /** The way to the main thread, see remote-messages.ts. */
+  remotePort: z.instanceof(MessagePort),
 });
 export type ThreadData = z.infer<typeof workerDataSchema>;
 

@@ -1,7 +1,7 @@
 // The disks' thread as the daemon sees it: listens for NBD clients, starts the thread, commands it, and stops it.
 
 import { unlinkSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import { z } from 'zod';
 import {
   closeDescriptor,
@@ -12,6 +12,7 @@ import {
   WakeEvent,
 } from '../../native/index.js';
 import type { Disk } from '../disk.js';
+import type { FileExport } from '../file-export.js';
 import { claimSocketPath } from '../ipc/socket-path.js';
 import { isErrorCode, PinfoldError } from '../protocol/errors.js';
 import { inheritedSockets, parseTcpAddress } from './address.js';
@@ -23,6 +24,8 @@ import {
   replySchema,
   type ThreadData,
 } from './messages.js';
+import type { RemoteData } from './remote-messages.js';
+import { RemoteServer } from './remote-server.js';
 
 /** Only the daemon's own user may connect. */
 const SOCKET_MODE = 0o600;
@@ -46,22 +49,29 @@ export class NbdServer {
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
   readonly #calls = new Map<number, Call>();
+  readonly #remote: RemoteServer;
   #lastId = 0;
 
   private constructor(
     listeners: number[],
     disks: readonly Disk[],
+    exports: readonly FileExport[],
     private readonly release: () => void,
     fatal: (error: unknown) => void,
   ) {
     this.port = listeners.map(listeningPort).find((port) => port > 0) ?? null;
+    const { port1: ours, port2: theirs } = new MessageChannel();
+    this.#remote = new RemoteServer(ours, exports, this.#wake, fatal);
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData: {
         listeners,
         wakeFd: this.#wake.fd,
         counters: this.#counters.shared,
         disks: disks.map(dataOf),
+        remotes: exports.map(remoteOf),
+        remotePort: theirs,
       } satisfies ThreadData,
+      transferList: [theirs],
     });
     this.#worker.on('error', fatal);
     this.#worker.on('message', (message) => this.#onReply(message));
@@ -81,6 +91,7 @@ export class NbdServer {
   static async start(
     config: NbdConfig | undefined,
     disks: readonly Disk[],
+    exports: readonly FileExport[],
     fatal: (error: unknown) => void,
   ): Promise<NbdServer> {
     const listeners: number[] = [];
@@ -105,7 +116,7 @@ export class NbdServer {
         listeners.push(listenUnix(path, SOCKET_MODE));
         undo.push(() => unlinkSync(path));
       }
-      return new NbdServer(listeners, disks, release, fatal);
+      return new NbdServer(listeners, disks, exports, release, fatal);
     } catch (error) {
       for (const fd of listeners) closeDescriptor(fd);
       release();
@@ -153,6 +164,7 @@ export class NbdServer {
   /** What is under way is served, the rest hears ESHUTDOWN; then the socket goes. */
   async close(): Promise<void> {
     await Promise.all([this.call({ kind: 'stop' }, z.null()), this.#exited]);
+    this.#remote.close();
     this.#wake.close();
     this.release();
   }
@@ -165,4 +177,8 @@ function threadEnded(): PinfoldError {
 function dataOf({ name, label, sizeBytes, backing, readOnly, storage }: Disk): DiskData {
   const where = backing === 'memory' ? 'in memory' : `in ${backing}`;
   return { name, description: `${label}, ${where}`, sizeBytes, readOnly, source: storage };
+}
+
+function remoteOf({ name, description, sizeBytes, readOnly }: FileExport): RemoteData {
+  return { name, description, sizeBytes, readOnly };
 }

@@ -8,10 +8,11 @@ import {
   INTEREST,
   NativeError,
   Poller,
+  READY,
 } from '../../native/index.js';
 import { PinfoldError } from '../protocol/errors.js';
 import { Commands } from './commands.js';
-import { Connection } from './connection.js';
+import { Connection, type Turn } from './connection.js';
 import { NbdCounters } from './counters.js';
 import {
   BUSY_GRACE_MS,
@@ -22,6 +23,9 @@ import {
   WAIT_MS,
 } from './limits.js';
 import { type Command, workerDataSchema } from './messages.js';
+import { RemoteConnection } from './remote-connection.js';
+import { RemoteExport } from './remote-export.js';
+import { RemoteLink } from './remote-link.js';
 import type { Clock } from './storage.js';
 import { ThreadDisk } from './thread-disk.js';
 
@@ -31,20 +35,25 @@ const OWN_DEFECTS: readonly string[] = ['EINVAL', 'EBADF', 'ENOTSOCK'];
 /** After accept() had no descriptor left. */
 const ACCEPT_PAUSE_MS = 100;
 
+type AnyExport = ThreadDisk | RemoteExport;
+type AnyConnection = Connection<AnyExport> | RemoteConnection;
+
 class DisksThread {
   readonly poller = new Poller();
   readonly counters: NbdCounters;
-  readonly exports: readonly ThreadDisk[];
+  readonly exports: readonly AnyExport[];
+  readonly remote: RemoteLink;
+  readonly #disks: readonly ThreadDisk[];
   readonly #listeners: ReadonlySet<number>;
   readonly #wakeFd: number;
   readonly #commands: Commands;
-  readonly #connections = new Map<number, Connection<ThreadDisk>>();
+  readonly #connections = new Map<number, AnyConnection>();
   /** Connections of the daemon itself, which are not counted. */
   readonly #internal = new Set<number>();
   readonly #strangers = new Map<number, number>();
   readonly #again = new Set<number>();
   /** Those with answers that are postponed. */
-  readonly #postponed = new Map<number, Connection<ThreadDisk>>();
+  readonly #postponed = new Map<number, AnyConnection>();
   readonly #events = new Float64Array(2 * EVENTS);
   #stopping = false;
   #acceptAfter = 0;
@@ -52,7 +61,9 @@ class DisksThread {
   constructor() {
     const data = workerDataSchema.parse(workerData);
     this.counters = new NbdCounters(data.counters);
-    this.exports = data.disks.map((disk) => new ThreadDisk(disk));
+    this.#disks = data.disks.map((disk) => new ThreadDisk(disk));
+    this.exports = [...this.#disks, ...data.remotes.map((each) => new RemoteExport(each))];
+    this.remote = new RemoteLink(data.remotePort);
     this.#listeners = new Set(data.listeners);
     this.#wakeFd = data.wakeFd;
     if (parentPort === null) throw new Error('this file runs as a worker');
@@ -72,7 +83,7 @@ class DisksThread {
       this.#closeStrangers(now);
     }
     this.#finish();
-    for (const disk of this.exports) disk.close();
+    for (const disk of this.#disks) disk.close();
     this.poller.close();
   }
 
@@ -88,14 +99,14 @@ class DisksThread {
   }
 
   #disk(name: string): ThreadDisk {
-    const disk = this.exports.find((each) => each.name === name);
+    const disk = this.#disks.find((each) => each.name === name);
     if (disk !== undefined) return disk;
     throw new PinfoldError('ENODEV', `no disk is named ${name}`);
   }
 
   #attach(disk: ThreadDisk, fd: number): void {
     this.#internal.add(fd);
-    this.#connections.set(fd, new Connection<ThreadDisk>(fd, this, disk));
+    this.#connections.set(fd, new Connection<AnyExport>(fd, this, disk));
   }
 
   #round(longestMs: number): void {
@@ -104,14 +115,29 @@ class DisksThread {
     const timeoutMs = Math.floor(patienceUs / 1000);
     // A part of a millisecond is spent asking.
     const spinUs = timeoutMs > 0 ? SPIN_US : Math.ceil(patienceUs);
+    this.remote.flush();
     const count = this.poller.wait(this.#events, timeoutMs, spinUs);
     for (let i = 0; i < count; i++) {
       const fd = this.#events[2 * i] ?? -1;
-      if (fd === this.#wakeFd) this.#commands.receive();
+      const ready = this.#events[2 * i + 1] ?? 0;
+      if (fd === this.#wakeFd) this.#receiveMessages();
       else if (this.#listeners.has(fd)) this.#accept(fd);
+      else if ((ready & READY.BROKEN) !== 0) this.#turnBroken(fd);
       else if (!this.#again.has(fd)) this.#turn(fd);
     }
     if (this.#postponed.size > 0) this.#turnDue(count === 0 && this.#again.size === 0);
+  }
+
+  #receiveMessages(): void {
+    this.#commands.receive();
+    for (const fd of this.remote.receive()) this.#turn(fd);
+  }
+
+  /** A connection that receives nothing for now would hear of its end again and again. */
+  #turnBroken(fd: number): void {
+    const connection = this.#connections.get(fd);
+    if (connection instanceof RemoteConnection && connection.deaf) this.#close(fd, connection);
+    else this.#turn(fd);
   }
 
   /** How long until the next postponed answer. Virtual time comes when there is nothing else to do: at once. */
@@ -158,7 +184,7 @@ class DisksThread {
       }
       this.counters.add('nbdConnectionsAccepted', 1);
       this.counters.add('nbdConnections', 1);
-      this.#connections.set(fd, new Connection<ThreadDisk>(fd, this));
+      this.#connections.set(fd, new Connection<AnyExport>(fd, this));
       this.#strangers.set(fd, Date.now());
       this.#turn(fd);
     }
@@ -172,7 +198,7 @@ class DisksThread {
   #turn(fd: number): void {
     const connection = this.#connections.get(fd);
     if (connection === undefined) return;
-    let turn: ReturnType<typeof connection.turn>;
+    let turn: Turn;
     try {
       turn = connection.turn();
     } catch (error) {
@@ -184,11 +210,22 @@ class DisksThread {
     if (connection.dueUs < Number.POSITIVE_INFINITY) this.#postponed.set(fd, connection);
     else this.#postponed.delete(fd);
     if (turn === 'closed') this.#close(fd, connection);
+    else if (turn === 'remote') this.#handOver(fd, connection);
     else if (turn === 'again') this.#again.add(fd);
     else this.#again.delete(fd);
   }
 
-  #close(fd: number, connection: Connection<ThreadDisk>): void {
+  #handOver(fd: number, connection: AnyConnection): void {
+    const handOver = connection instanceof Connection ? connection.handOver() : null;
+    if (handOver === null) throw new RangeError('a connection leaves before an export is chosen');
+    const next = new RemoteConnection(handOver, this);
+    next.stopping = connection.stopping;
+    this.#connections.set(fd, next);
+    this.#strangers.delete(fd);
+    this.#turn(fd);
+  }
+
+  #close(fd: number, connection: AnyConnection): void {
     this.#again.delete(fd);
     this.#postponed.delete(fd);
     this.#strangers.delete(fd);
