@@ -42,6 +42,9 @@ export function exportGate(memoryBytes: number): Gate {
 export class FileExport {
   readonly name: string;
   readonly description: string;
+  readonly volumeName: string;
+  /** Of the file in the volume. */
+  readonly path: string;
   readonly readOnly: boolean;
   /** By their number, the one used last at the end. */
   readonly #windows = new Map<number, Window>();
@@ -59,6 +62,8 @@ export class FileExport {
     private readonly gate: Gate,
   ) {
     this.name = config.name;
+    this.volumeName = config.volume;
+    this.path = config.file;
     this.description = `file ${config.file} of volume ${config.volume}, ${volume.profile}`;
     this.readOnly = config.readOnly === true;
   }
