@@ -50,6 +50,8 @@ export class RemoteConnection implements RemoteClient {
     delayUs: 0,
   };
   #closing = false;
+  /** Its client has said goodbye: what is under way is answered, nothing more is heard. */
+  #leaving = false;
   #largeWrites = false;
   /** Bytes to throw away, and the error that is told then. */
   #skip = 0;
@@ -108,7 +110,7 @@ export class RemoteConnection implements RemoteClient {
       requests.sent();
       if (this.#closing || requests.broken) return 'closed';
       if (more) continue;
-      if (requests.isFull) return this.#wait(INTEREST.NONE);
+      if (this.#leaving || requests.isFull) return this.#wait(INTEREST.NONE);
       const got = this.#receive();
       if (got === 0 || got === GONE) return 'closed';
       if (got < 0) return this.#wait(INTEREST.READ);
@@ -168,7 +170,8 @@ export class RemoteConnection implements RemoteClient {
       if (!this.#replies.hasRoom) return true;
       if (requests.answerOne()) continue;
       requests.advance();
-      if (requests.isFull) return !this.#replies.empty;
+      if (this.#leaving && requests.count === 0) this.#closing = true;
+      if (this.#leaving || requests.isFull) return !this.#replies.empty;
       if (this.#skip > 0) {
         if (!this.#skipPayload()) return false;
       } else if (requests.payloadBytes > 0) {
@@ -213,7 +216,7 @@ export class RemoteConnection implements RemoteClient {
     }
     const { type, flags, length } = request;
     if (type === COMMAND.DISC) {
-      this.#closing = true;
+      this.#leaving = true;
       return true;
     }
     const carries =
