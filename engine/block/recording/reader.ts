@@ -120,7 +120,9 @@ function readHeader(path: string, fd: number): RecordingHeader {
   };
   const { sizeBytes, unitBytes } = header;
   const possible =
-    sizeBytes <= SIZE_MAX && (unitBytes === 512 || unitBytes === 4096) && sizeBytes % 512 === 0;
+    sizeBytes <= SIZE_MAX &&
+    (unitBytes === 512 || unitBytes === 4096) &&
+    sizeBytes % unitBytes === 0;
   if (view.getUint32(60, true) !== crc32c(bytes.subarray(0, 60)) || !possible)
     throw new Errno('EINVAL', `the header of ${path} is damaged`);
   return header;

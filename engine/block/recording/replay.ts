@@ -38,11 +38,11 @@ export interface CrashPoint {
 }
 
 export class Replay {
-  readonly contents: Contents;
   /** Units that were ever written; their place in this list is their number among the touched. */
   readonly units: number[] = [];
   readonly #unitBytes: number;
   readonly #touched = new Map<number, number>();
+  readonly #initials: number[] = [];
   readonly #floors: number[] = [];
   readonly #versions: Version[][] = [];
   readonly #open = new Set<number>();
@@ -58,14 +58,21 @@ export class Replay {
   #replyCount = 0;
   #position = 0;
 
-  constructor(private readonly recording: Recording) {
-    this.contents = new Contents(recording);
+  constructor(
+    private readonly recording: Recording,
+    readonly contents = new Contents(recording),
+  ) {
     this.#unitBytes = recording.header.unitBytes;
   }
 
   /** How many events have happened. */
   get position(): number {
     return this.#position;
+  }
+
+  /** The content that a touched unit had at first. */
+  initial(place: number): number {
+    return this.#initials[place];
   }
 
   /** Lets events happen until so many have. */
@@ -190,6 +197,7 @@ export class Replay {
     const place = this.units.length;
     this.units.push(unit);
     this.#touched.set(unit, place);
+    this.#initials.push(floor);
     this.#floors.push(floor);
     this.#versions.push([]);
     return place;
