@@ -1,6 +1,7 @@
 // The daemon's configuration: its schema, with errors that name the key, the value and what is allowed.
 
 import { z } from 'zod';
+import { describeIssues } from './issues.js';
 import { parseTcpAddress } from './nbd/address.js';
 import { PinfoldError } from './protocol/errors.js';
 import { DEFAULT_LIMITS, NAME_BYTES_MAX, PAGE_BYTES } from './protocol/limits.js';
@@ -113,38 +114,16 @@ export type VolumeConfig = z.output<typeof volumeSchema>;
 export function parseConfig(input: unknown, origin: string): Config {
   const parsed = configSchema.safeParse(input);
   if (!parsed.success) {
-    throw new PinfoldError('EINVAL', `${origin}: ${describeIssues(parsed.error.issues, input)}`);
+    throw new PinfoldError(
+      'EINVAL',
+      `${origin}: ${describeIssues(parsed.error.issues, input, 'the configuration')}`,
+    );
   }
   const config = parsed.data;
   if (config.nbd?.tcp !== undefined) parseTcpAddress(config.nbd.tcp);
   checkNames(config, origin);
   checkMemory(config, origin);
   return config;
-}
-
-/** One sentence per problem: key, value, what is expected. */
-export function describeIssues(issues: readonly z.core.$ZodIssue[], input: unknown): string {
-  return issues
-    .map((issue) => {
-      if (issue.code === 'unrecognized_keys') {
-        const prefix = issue.path.length === 0 ? '' : `${issue.path.join('.')}.`;
-        return issue.keys.map((key) => `${prefix}${key} is no option`).join('; ');
-      }
-      const value = valueAt(input, issue.path);
-      const key = issue.path.join('.') || 'the configuration';
-      const shown = value === undefined ? 'missing' : JSON.stringify(value).slice(0, 100);
-      return `${key} is ${shown}: ${issue.message}`;
-    })
-    .join('; ');
-}
-
-function valueAt(input: unknown, keys: readonly PropertyKey[]): unknown {
-  let value = input;
-  for (const key of keys) {
-    if (typeof value !== 'object' || value === null) return undefined;
-    value = Reflect.get(value, key);
-  }
-  return value;
 }
 
 function checkNames(config: Config, origin: string): void {

@@ -65,6 +65,7 @@ export class Connection<E extends OpenableExport> {
     offset: 0,
     length: 0,
     cookie: new Uint8Array(8),
+    offsetBytes: new Uint8Array(8),
     delayUs: 0,
   };
   readonly #later = new Later();
@@ -339,7 +340,10 @@ export class Connection<E extends OpenableExport> {
     const request = this.#request;
     request.flags = getUint16(buffer, at + 4);
     request.type = getUint16(buffer, at + 6);
-    for (let i = 0; i < 8; i++) request.cookie[i] = buffer[at + 8 + i] ?? 0;
+    for (let i = 0; i < 8; i++) {
+      request.cookie[i] = buffer[at + 8 + i] ?? 0;
+      request.offsetBytes[i] = buffer[at + 16 + i] ?? 0;
+    }
     request.offset = getUint64(buffer, at + 16);
     request.length = extended ? getUint64(buffer, at + 24) : getUint32(buffer, at + 24);
     request.delayUs = 0;
@@ -378,6 +382,8 @@ export class Connection<E extends OpenableExport> {
     const isWrite = request.type === COMMAND.WRITE;
     const storage = this.#storage;
     let error = this.stopping || storage === null ? ERROR.ESHUTDOWN : transmission.check();
+    // What comes with any other command is thrown away: also a list of contexts that is longer than anybody could mean.
+    if (error === ERROR.NONE && payload > 0 && !isWrite) error = ERROR.EINVAL;
     if (error === ERROR.NONE && storage !== null) {
       error = storage.begin(request);
       if (isWrite && error === ERROR.NONE) {

@@ -12,15 +12,21 @@ export class ThreadDisk implements OpenableExport {
   readonly sizeBytes: number;
   readonly readOnly: boolean;
   readonly #file: BackingFile | null;
+  /** Of a disk in memory: it keeps nothing of a connection. */
+  readonly #memory: MemoryStorage | null;
+  /** Of connections that are over, for the next ones: a thread without an event loop never frees an Arena. */
+  readonly #unused: FileStorage[] = [];
   #epoch = 0;
 
-  constructor(private readonly data: DiskData) {
+  constructor(data: DiskData) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
     this.sizeBytes = sizeBytes;
     this.readOnly = readOnly;
     this.#file = source.kind === 'file' ? new BackingFile(source.fd, sizeBytes, readOnly) : null;
+    this.#memory =
+      source.kind === 'memory' ? new MemoryStorage(source.fd, source.segments, sizeBytes) : null;
   }
 
   get epoch(): number {
@@ -37,9 +43,10 @@ export class ThreadDisk implements OpenableExport {
 
   /** The disk's own memory or file. */
   #openPlain(): Storage {
-    const { source, sizeBytes, name } = this.data;
-    if (source.kind === 'memory') return new MemoryStorage(source.fd, source.segments, sizeBytes);
-    if (this.#file === null) throw new RangeError(`the backing file of ${name} is not open`);
-    return new FileStorage(this.#file);
+    if (this.#memory !== null) return this.#memory;
+    if (this.#file === null) throw new RangeError(`the backing file of ${this.name} is not open`);
+    return (
+      this.#unused.pop() ?? new FileStorage(this.#file, (storage) => this.#unused.push(storage))
+    );
   }
 }
