@@ -40,6 +40,7 @@ export class Calls {
   constructor(private readonly host: CallHost) {
     this.#registerDaemon();
     this.#registerDevices();
+    this.#registerRecordings();
     this.#registerVolumes();
     this.#registerNames();
     this.#registerFiles();
@@ -113,6 +114,19 @@ export class Calls {
       );
       const token = this.host.issueToken(caller, region);
       return { handle, sizeBytes: region.sizeBytes, token };
+    });
+  }
+
+  #registerRecordings(): void {
+    const recordingOf = (name: string) =>
+      findServed('disk', this.host.served.disks, name).recording;
+    this.#on(METHODS.diskRecordStart, async (_, { name, ...options }) => {
+      return await recordingOf(name).start(options);
+    });
+    this.#on(METHODS.diskRecordStop, async (_, { name }) => await recordingOf(name).stop());
+    this.#on(METHODS.diskRecordMark, async (_, { name, text }) => {
+      await recordingOf(name).mark(text);
+      return {};
     });
   }
 

@@ -3,6 +3,7 @@
 import type { Disk, DiskStorage } from './disk.js';
 import { DiskLink } from './nbd/link.js';
 import type { NbdServer } from './nbd/server.js';
+import { DiskRecording } from './recording.js';
 import type { InlineBytes } from './target.js';
 
 export class ServedDisk implements Disk {
@@ -12,6 +13,7 @@ export class ServedDisk implements Disk {
   readonly backing: string;
   readonly readOnly: boolean;
   readonly storage: DiskStorage;
+  readonly recording = new DiskRecording(this);
   /** Why it is not served as a plain disk. */
   readonly #reasons = new Set<string>();
   /** Requests that the plain disk is busy with, and who waits for their end. */

@@ -1,7 +1,7 @@
 // A disk of the daemon. It comes back by itself after a reconnection.
 
 import { FRAME } from '../../daemon/protocol/frame.js';
-import { METHODS } from '../../daemon/protocol/methods.js';
+import { METHODS, type RecordingSummary } from '../../daemon/protocol/methods.js';
 import type { Link } from './link.js';
 import type { CallOptions, Owner } from './owner.js';
 import { discardRange, readInto, writeAll } from './transfer.js';
@@ -9,6 +9,14 @@ import { discardRange, readInto, writeAll } from './transfer.js';
 export interface WriteOptions extends CallOptions {
   /** Durable before it returns (force unit access). */
   readonly fua?: boolean;
+}
+
+export interface RecordOptions extends CallOptions {
+  /** Bytes that survive a power cut together: 512 or 4096. Default: as the disk has it, or 512. */
+  readonly unitBytes?: 512 | 4096;
+  /** A trimmed unit may read as garbage after a power cut, drawn from the seed. Default: false, and 1. */
+  readonly garbage?: boolean;
+  readonly seed?: number;
 }
 
 export class Disk {
@@ -67,6 +75,30 @@ export class Disk {
   async discard(offset: number, lengthBytes: number, options: CallOptions = {}): Promise<void> {
     if (this.client.link !== this.#link) await this.#reopen(options);
     await discardRange(this.#link, this.#handle, offset, lengthBytes, options.signal);
+  }
+
+  /**
+   * Records what happens to the disk until stopRecording(), for pinfold crash explore. What it holds now counts as durable.
+   * @param path a new file on the daemon's machine, absolute
+   * @throws PinfoldError EBUSY if it is recorded already; EEXIST, ENOENT, EACCES, ENOSPC
+   */
+  async record(path: string, options: RecordOptions = {}): Promise<{ unitBytes: number }> {
+    const { unitBytes = null, garbage = false, seed = 1, signal } = options;
+    const link = await this.client.up();
+    const params = { name: this.name, path, unitBytes, garbage, seed };
+    return await link.call(METHODS.diskRecordStart, params, signal);
+  }
+
+  /** @throws PinfoldError EINVAL if it is not recorded */
+  async stopRecording({ signal }: CallOptions = {}): Promise<RecordingSummary> {
+    const link = await this.client.up();
+    return await link.call(METHODS.diskRecordStop, { name: this.name }, signal);
+  }
+
+  /** Notes a word in the recording, which checkers get to see: that a transaction was committed, say. */
+  async mark(text: string, { signal }: CallOptions = {}): Promise<void> {
+    const link = await this.client.up();
+    await link.call(METHODS.diskRecordMark, { name: this.name, text }, signal);
   }
 
   async close(): Promise<void> {

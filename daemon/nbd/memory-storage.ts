@@ -31,6 +31,18 @@ export class MemoryStorage extends PlainStorage implements Storage {
     return ERROR.NONE;
   }
 
+  /** Fills the view with what is there now. */
+  copy(offset: number, target: Uint8Array): void {
+    for (let done = 0; done < target.length; ) {
+      const view = this.#views.at(Math.floor((offset + done) / this.#segmentBytes));
+      if (view === undefined) throw new RangeError(`no memory at ${offset + done}`);
+      const within = (offset + done) % this.#segmentBytes;
+      const piece = view.subarray(within, within + target.length - done);
+      target.set(piece, done);
+      done += piece.length;
+    }
+  }
+
   place(at: number): number {
     return at;
   }

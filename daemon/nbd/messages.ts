@@ -37,6 +37,17 @@ export const commandSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('stop') }),
   /** A client on this socket, which the thread takes over, is connected to the disk: no handshake. */
   z.object({ kind: z.literal('attach'), disk: z.string(), fd: z.int() }),
+  /** See Recorder. */
+  z.object({
+    kind: z.literal('record-start'),
+    disk: z.string(),
+    path: z.string(),
+    unitBytes: z.int().nullable(),
+    garbage: z.boolean(),
+    seed: z.int(),
+  }),
+  z.object({ kind: z.literal('record-stop'), disk: z.string() }),
+  z.object({ kind: z.literal('record-mark'), disk: z.string(), text: z.string() }),
 ]);
 export type Command = z.infer<typeof commandSchema>;
 

@@ -84,6 +84,13 @@ class DisksThread {
       case 'attach':
         this.#attach(this.#disk(command.disk), command.fd);
         return null;
+      case 'record-start':
+        return this.#disk(command.disk).record(command);
+      case 'record-stop':
+        return this.#disk(command.disk).stopRecording();
+      case 'record-mark':
+        this.#disk(command.disk).mark(command.text);
+        return null;
     }
   }
 
@@ -112,6 +119,7 @@ class DisksThread {
       else if (!this.#again.has(fd)) this.#turn(fd);
     }
     if (this.#postponed.size > 0) this.#turnDue(count === 0 && this.#again.size === 0);
+    if (count > 0) for (const disk of this.exports) disk.drainRecording();
   }
 
   /** How long until the next postponed answer. Virtual time comes when there is nothing else to do: at once. */

@@ -10,6 +10,8 @@ import { CliError, usageError } from '../frame/errors.js';
 import { interruptible } from '../frame/interrupt.js';
 import { formatTable, print, printJson } from '../frame/output.js';
 import { humanSize, size } from '../frame/values.js';
+import { markCommand } from './disk/mark.js';
+import { recordCommand } from './disk/record.js';
 
 const SECTOR_BYTES = 512;
 const DISK_BYTES_MAX = 2 ** 40;
@@ -30,7 +32,15 @@ export function diskCommand(): Command {
         'a file, one MiB from the beginning',
       ],
     ],
-    [listCommand(), readCommand(), writeCommand(), flushCommand(), discardCommand()],
+    [
+      listCommand(),
+      readCommand(),
+      writeCommand(),
+      flushCommand(),
+      discardCommand(),
+      recordCommand(),
+      markCommand(),
+    ],
   );
 }
 

@@ -75,7 +75,7 @@ export function crashPoints({ events }: Recording, kind: PointKind): number[][] 
     const durable =
       event.kind === 'flushed'
         ? event.ok
-        : event.kind === 'replied' && names.write(event.id)?.event.fua === true;
+        : event.kind === 'replied' && (event.fua || names.write(event.id)?.event.fua === true);
     if (durable) flush.add(i).add(i + 1);
     else if (event.kind === 'replied' || event.kind === 'mark') reply.add(i + 1);
   }

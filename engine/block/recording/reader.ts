@@ -40,7 +40,13 @@ export interface WriteEvent {
 
 export type DiskEvent =
   | WriteEvent
-  | { readonly kind: 'replied'; readonly id: number; readonly timeUs: number }
+  | {
+      readonly kind: 'replied';
+      readonly id: number;
+      /** The write was one with FUA, also if it did not say so. */
+      readonly fua: boolean;
+      readonly timeUs: number;
+    }
   | {
       readonly kind: 'flush';
       readonly id: number;
@@ -245,7 +251,7 @@ class Scan {
         return;
       }
       case RECORD.REPLIED:
-        events.push({ kind: 'replied', id, timeUs });
+        events.push({ kind: 'replied', id, fua: (flags & RECORD_FLAG.FUA) !== 0, timeUs });
         return;
       case RECORD.FLUSH:
         events.push({ kind: 'flush', id, connection, timeUs });

@@ -91,7 +91,7 @@ export class Replay {
         this.#write(event);
         return;
       case 'replied':
-        this.#reply(event.id);
+        this.#reply(event.id, event.fua);
         return;
       case 'flush':
         // R of B4: what was replied to before the flush begins.
@@ -203,12 +203,13 @@ export class Replay {
     return place;
   }
 
-  #reply(id: number): void {
+  #reply(id: number, fua: boolean): void {
     const number = this.#numbers.get(id);
     if (number === undefined) return;
     this.#replies.set(number, ++this.#replyCount);
     const write = this.#writes.get(number);
-    if (write === undefined || !write.event.fua || write.event.change === 'trim') return;
+    if (write === undefined || write.event.change === 'trim') return;
+    if (!fua && !write.event.fua) return;
     // B5: its own units only.
     const first = Math.floor(write.event.offset / this.#unitBytes);
     const last = Math.ceil((write.event.offset + write.event.length) / this.#unitBytes) - 1;
