@@ -10,6 +10,8 @@ export interface ServeFlags {
   readonly config?: string;
   readonly socket?: string;
   readonly disk?: readonly string[];
+  /** `NAME,kind,key=value,...`. */
+  readonly fault?: readonly string[];
   readonly region?: readonly string[];
   readonly volume?: readonly string[];
   readonly nbdSocket?: string;
@@ -21,7 +23,7 @@ export interface ServeFlags {
 type DeviceFlag = Readonly<Record<string, string | boolean>>;
 
 const DEVICE_OPTIONS = {
-  disk: ['size', 'path'],
+  disk: ['size', 'path', 'cache', 'unit', 'atomic', 'versions'],
   region: ['size'],
   volume: ['path', 'profile', 'memory'],
 } as const;
@@ -35,11 +37,31 @@ export function loadConfig(flags: ServeFlags, defaultSocket: string): Config {
     ...(flags.socket === undefined ? {} : { socket: flags.socket }),
     ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
     ...nbdOf(file, flags),
-    disks: [...(file.disks ?? []), ...parseDeviceFlags('disk', flags.disk)],
+    disks: withFaults(
+      [...(file.disks ?? []), ...parseDeviceFlags('disk', flags.disk)],
+      flags.fault,
+    ),
     regions: [...(file.regions ?? []), ...parseDeviceFlags('region', flags.region)],
     volumes: [...(file.volumes ?? []), ...parseDeviceFlags('volume', flags.volume)],
   };
   return parseConfig(merged, 'configuration');
+}
+
+/** Adds each `NAME,kind,...` to the disk of that name. */
+function withFaults(
+  disks: readonly Readonly<Record<string, unknown>>[],
+  flags: readonly string[] = [],
+): Readonly<Record<string, unknown>>[] {
+  const split = flags.map((flag) => {
+    const [name = '', ...fault] = flag.split(',');
+    if (disks.some((disk) => disk['name'] === name)) return { name, fault: fault.join(',') };
+    throw new PinfoldError('EINVAL', `--fault ${flag}: no disk is named ${name}`);
+  });
+  return disks.map((disk) => {
+    const more = split.filter(({ name }) => name === disk['name']).map(({ fault }) => fault);
+    const before: unknown = disk['faults'] ?? [];
+    return more.length === 0 ? disk : { ...disk, faults: [before, more].flat() };
+  });
 }
 
 function nbdOf({ nbd }: Partial<ConfigInput>, flags: ServeFlags): Pick<ConfigInput, 'nbd'> {

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { destination, type Logger, pino } from 'pino';
 import { z } from 'zod';
-import type { Config, VolumeConfig } from './config.js';
+import { type Config, diskCacheOf, type VolumeConfig } from './config.js';
 import { FileDisk } from './file-disk.js';
 import { Server } from './ipc/server.js';
 import { claimSocketPath } from './ipc/socket-path.js';
@@ -66,6 +66,7 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     cleanup.push(() => claim.release());
     const served = await openServed(config, log, options, cleanup);
     const nbd = await startDisksThread(config, served, fatal, cleanup);
+    await addFaults(config, served.disks);
     const allowedUids = config.allowedUids ?? [process.getuid?.() ?? 0];
     const release = packageVersion();
     const server = new Server({ limits: config.limits, allowedUids, release, served, log, fatal });
@@ -117,12 +118,13 @@ async function openServed(
   cleanup: (() => Promise<void> | void)[],
 ) {
   const disks = new Map<string, ServedDisk>();
-  for (const { name, size, path, readOnly } of config.disks) {
+  for (const each of config.disks) {
+    const { name, size, path, readOnly } = each;
     const plain =
       path === undefined
         ? new MemoryDisk(name, size ?? 0, readOnly)
         : FileDisk.open(name, path, size ?? null, readOnly);
-    const disk = new ServedDisk(plain);
+    const disk = new ServedDisk(plain, diskCacheOf(each));
     disks.set(name, disk);
     cleanup.push(async () => await disk.close());
   }
@@ -154,8 +156,16 @@ async function startDisksThread(
   const server = await NbdServer.start(nbd, disks, fatal);
   cleanup.push(async () => await server.close());
   for (const disk of disks) disk.thread = server;
-  if (nbd !== undefined) served.statistics = () => server.statistics();
+  served.statistics = () => server.statistics();
   return server;
+}
+
+/** @throws PinfoldError EINVAL for a fault that could never act on its disk */
+async function addFaults(config: Config, disks: ReadonlyMap<string, ServedDisk>): Promise<void> {
+  for (const { name, faults } of config.disks) {
+    const disk = disks.get(name);
+    for (const fault of faults) await disk?.faults.add(fault, null);
+  }
 }
 
 function packageVersion(): string {

@@ -8,6 +8,7 @@ export const COUNTERS = [
   'nbdErrors',
   'nbdBytesRead',
   'nbdBytesWritten',
+  'faultsFired',
 ] as const;
 
 export type NbdCounter = (typeof COUNTERS)[number];

@@ -22,6 +22,10 @@ export const EXTENTS_MAX = 1024;
 
 /** Requests of one connection whose answer is postponed. */
 export const LATER_MAX = 1024;
+/** Fault layers of one disk. */
+export const FAULT_LAYERS_MAX = 64;
+/** No reply is held back longer by them, see DELAY_US_MAX. */
+export const HELD_BACK_US_MAX = 3_600_000_000;
 
 /** Writes become visible in whole units of this. */
 export const UNIT_BYTES = 512;

@@ -31,16 +31,17 @@ export class MemoryStorage extends PlainStorage implements Storage {
     return ERROR.NONE;
   }
 
-  /** Fills the view with what is there now. */
-  copy(offset: number, target: Uint8Array): void {
-    for (let done = 0; done < target.length; ) {
-      const view = this.#views.at(Math.floor((offset + done) / this.#segmentBytes));
-      if (view === undefined) throw new RangeError(`no memory at ${offset + done}`);
-      const within = (offset + done) % this.#segmentBytes;
+  copy(offset: number, target: Uint8Array): number {
+    for (let at = offset, done = 0; done < target.length; ) {
+      const view = this.#views.at(Math.floor(at / this.#segmentBytes));
+      if (view === undefined) return ERROR.EIO;
+      const within = at % this.#segmentBytes;
       const piece = view.subarray(within, within + target.length - done);
       target.set(piece, done);
+      at += piece.length;
       done += piece.length;
     }
+    return ERROR.NONE;
   }
 
   place(at: number): number {

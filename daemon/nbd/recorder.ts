@@ -5,6 +5,7 @@ import { RecordingWriter } from '../../engine/block/recording/writer.js';
 import { closeDescriptor, fdatasync, NativeError, openFile } from '../../native/index.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { RecordingSummary } from '../protocol/methods.js';
+import { ERROR } from './protocol.js';
 import { RecordingStorage, type Witness } from './recording-storage.js';
 import type { Storage } from './storage.js';
 
@@ -12,14 +13,11 @@ const PIECE_BYTES = 1024 * 1024;
 
 /** A disk as the recorder finds it. */
 export interface RecordedDisk {
-  readonly name: string;
   readonly sizeBytes: number;
-  /** What is unit and what is atomic; null: the disk says nothing about it. */
+  /** What is a unit and what is atomic; null: the disk says nothing about it. */
   readonly cache: { readonly unitBytes: number; readonly atomicBytes: number } | null;
-  /** Its bytes as they are now. @throws NativeError */
-  copy(offset: number, target: Uint8Array): void;
-  dataFrom(offset: number): number;
-  holeFrom(offset: number): number;
+  /** To read what it holds. */
+  readonly storage: Storage;
 }
 
 export interface RecordingOptions {
@@ -44,9 +42,9 @@ export class Recorder implements Witness {
   private constructor(
     private readonly fd: number,
     disk: RecordedDisk,
-    { unitBytes, garbage, seed }: RecordingOptions,
+    { path, unitBytes, garbage, seed }: RecordingOptions,
   ) {
-    const { sizeBytes, cache } = disk;
+    const { sizeBytes, cache, storage } = disk;
     this.unitBytes = unitBytes ?? cache?.unitBytes ?? 512;
     this.#atomicBytes = cache?.atomicBytes ?? 0;
     this.#writer = new RecordingWriter(fd, {
@@ -58,10 +56,14 @@ export class Recorder implements Witness {
       garbage,
     });
     const buffer = new Uint8Array(new SharedArrayBuffer(PIECE_BYTES));
-    for (let at = disk.dataFrom(0); at < sizeBytes; at = disk.dataFrom(at)) {
-      const end = Math.min(disk.holeFrom(at), sizeBytes, at + PIECE_BYTES);
+    for (let at = storage.dataFrom(0); at < sizeBytes; at = storage.dataFrom(at)) {
+      const end = Math.min(storage.holeFrom(at), sizeBytes, at + PIECE_BYTES);
       const piece = buffer.subarray(0, end - at);
-      disk.copy(at, piece);
+      if (storage.copy(at, piece) !== ERROR.NONE)
+        throw new PinfoldError(
+          'EIO',
+          `the disk cannot be read at ${at}, and so ${path} not be begun`,
+        );
       this.#writer.extent(at, piece);
       at = end;
     }
@@ -110,15 +112,11 @@ export class Recorder implements Witness {
     });
   }
 
-  /** Up to the limit, aligned to its own size: B1. */
+  /** In whole units, and not across a multiple of the limit: B1, as the cache has it. */
   #isAtomic(offset: number, length: number): boolean {
     const limit = this.#atomicBytes;
-    if (limit === 0 || length === 0 || length > limit) return false;
-    return (
-      offset % this.unitBytes === 0 &&
-      length % this.unitBytes === 0 &&
-      Math.floor(offset / limit) === Math.floor((offset + length - 1) / limit)
-    );
+    if (limit === 0 || offset % this.unitBytes !== 0 || length % this.unitBytes !== 0) return false;
+    return Math.floor(offset / limit) === Math.floor((offset + length - 1) / limit);
   }
 
   replied(id: number, fua: boolean): void {
@@ -143,6 +141,13 @@ export class Recorder implements Witness {
   /** Hands everything to the file: called now and then. */
   drain(): void {
     if (this.#failure === null) this.#attempt(() => this.#writer.drain());
+  }
+
+  /** What follows cannot be recorded: ends it in good order, but the summary says why. */
+  interrupt(why: string): void {
+    if (this.#failure !== null) return;
+    this.#attempt(() => this.#writer.end());
+    this.#failure ??= why;
   }
 
   /** Ends the recording. */

@@ -24,8 +24,6 @@ export interface Witness {
 }
 
 export class RecordingStorage implements Storage {
-  readonly arena: Arena;
-  readonly clock: Clock;
   readonly pieceBytesMax: number;
   #writeId = 0;
   /** The base's ids of writes that were not replied to, and whether FUA was asked for. */
@@ -42,9 +40,19 @@ export class RecordingStorage implements Storage {
     private readonly connection: number,
     private readonly keepsAborted: boolean,
   ) {
-    this.arena = base.arena;
-    this.clock = base.clock;
     this.pieceBytesMax = base.pieceBytesMax;
+  }
+
+  get arena(): Arena {
+    return this.base.arena;
+  }
+
+  get clock(): Clock {
+    return this.base.clock;
+  }
+
+  set clock(clock: Clock) {
+    this.base.clock = clock;
   }
 
   begin(request: Request): number {
@@ -57,6 +65,10 @@ export class RecordingStorage implements Storage {
 
   read(offset: number, length: number, replies: Replies): number {
     return this.base.read(offset, length, replies);
+  }
+
+  copy(offset: number, target: Uint8Array): number {
+    return this.base.copy(offset, target);
   }
 
   beginWrite(offset: number, length: number): number {
@@ -84,10 +96,15 @@ export class RecordingStorage implements Storage {
   }
 
   endWrite(fua: boolean): number {
+    const before = this.base.writeId;
     const error = this.base.endWrite(fua);
-    if (error === ERROR.NONE) this.#writeId = this.#note(fua);
-    if (error === ERROR.NONE) this.#tell(this.#writeId, fua);
-    else if (this.keepsAborted) this.#tell(this.recorder.nextId(), false);
+    if (error === ERROR.NONE) {
+      this.#writeId = this.#note(fua);
+      this.#tell(this.#writeId, fua);
+    } else if (this.keepsAborted || this.base.writeId !== before) {
+      // It is visible, but not durable.
+      this.#tell(this.recorder.nextId(), false);
+    }
     return error;
   }
 

@@ -10,7 +10,8 @@ import {
   Poller,
 } from '../../native/index.js';
 import { PinfoldError } from '../protocol/errors.js';
-import { Commands } from './commands.js';
+import type { Cut } from '../protocol/methods.js';
+import { type Answer, Commands } from './commands.js';
 import { Connection } from './connection.js';
 import { NbdCounters } from './counters.js';
 import {
@@ -52,11 +53,15 @@ class DisksThread {
   constructor() {
     const data = workerDataSchema.parse(workerData);
     this.counters = new NbdCounters(data.counters);
-    this.exports = data.disks.map((disk) => new ThreadDisk(disk));
+    this.exports = data.disks.map(
+      (disk) => new ThreadDisk(disk, () => this.counters.add('faultsFired', 1)),
+    );
     this.#listeners = new Set(data.listeners);
     this.#wakeFd = data.wakeFd;
     if (parentPort === null) throw new Error('this file runs as a worker');
-    this.#commands = new Commands(parentPort, this.#wakeFd, (command) => this.#command(command));
+    this.#commands = new Commands(parentPort, this.#wakeFd, (command, answer) =>
+      this.#command(command, answer),
+    );
     for (const fd of this.#listeners) this.poller.add(fd, INTEREST.READ);
     this.poller.add(this.#wakeFd, INTEREST.READ);
   }
@@ -76,21 +81,47 @@ class DisksThread {
     this.poller.close();
   }
 
-  #command(command: Command): unknown {
+  #command(command: Command, answer: Answer): void {
     switch (command.kind) {
       case 'stop':
         this.#stopping = true;
-        return null;
+        answer.resolve(null);
+        return;
       case 'attach':
         this.#attach(this.#disk(command.disk), command.fd);
-        return null;
+        answer.resolve(null);
+        return;
+      case 'cut':
+        answer.resolve(this.#cut(this.#disk(command.disk), command.state));
+        return;
+      case 'fault-add':
+        answer.resolve(this.#disk(command.disk).faults.add(command.fault, command.before));
+        return;
+      case 'fault-list':
+        answer.resolve(this.#disk(command.disk).faults.list());
+        return;
+      case 'fault-clear':
+        answer.resolve(this.#disk(command.disk).faults.clear(command.layer));
+        return;
+      case 'fault-wait': {
+        const { disk, waiter, layer, times } = command;
+        this.#disk(disk).faults.wait(waiter, layer, times, answer);
+        return;
+      }
+      case 'fault-unwait':
+        this.#disk(command.disk).faults.unwait(command.waiter);
+        answer.resolve(null);
+        return;
       case 'record-start':
-        return this.#disk(command.disk).record(command);
+        answer.resolve(this.#disk(command.disk).record(command));
+        return;
       case 'record-stop':
-        return this.#disk(command.disk).stopRecording();
+        answer.resolve(this.#disk(command.disk).stopRecording());
+        return;
       case 'record-mark':
         this.#disk(command.disk).mark(command.text);
-        return null;
+        answer.resolve(null);
+        return;
     }
   }
 
@@ -103,6 +134,20 @@ class DisksThread {
   #attach(disk: ThreadDisk, fd: number): void {
     this.#internal.add(fd);
     this.#connections.set(fd, new Connection<ThreadDisk>(fd, this, disk));
+  }
+
+  /** Nobody hears of it, but that the connections are gone. */
+  #cut(disk: ThreadDisk, wanted: string): Cut {
+    const cut = disk.planCut(wanted);
+    let connections = 0;
+    for (const [fd, connection] of this.#connections) {
+      if (connection.exported !== disk) continue;
+      if (!this.#internal.has(fd)) connections++;
+      this.#close(fd, connection);
+    }
+    cut.carryOut();
+    disk.afterCut();
+    return { ...cut.result, connections };
   }
 
   #round(longestMs: number): void {

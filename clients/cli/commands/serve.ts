@@ -3,6 +3,7 @@
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { loadConfig, type ServeFlags } from '../../../daemon/config-sources.js';
+import { formatFault } from '../../../daemon/faults/spec.js';
 import { runDaemon } from '../../../daemon/run.js';
 import { defaultSocket } from '../daemon/connect.js';
 import { makeCommand, optionsOf } from '../frame/command.js';
@@ -16,6 +17,7 @@ const SHAPE = {
   config: z.string().optional(),
   socket: z.string().optional(),
   disk: z.array(z.string()).default([]),
+  fault: z.array(z.string()).default([]),
   region: z.array(z.string()).default([]),
   volume: z.array(z.string()).default([]),
   nbdSocket: z.string().optional(),
@@ -39,13 +41,23 @@ export function serveCommand(): Command {
       'pinfold serve --disk disk0,size=1G --nbd-socket /tmp/nbd.sock',
       'a disk for NBD clients, nbd+unix:///disk0?socket=/tmp/nbd.sock',
     ],
+    [
+      'pinfold serve --disk d,size=1G --nbd-socket /tmp/nbd.sock --fault d,delay,mean=2ms --fault d,error,rate=0.001',
+      'the same, slow and with errors: see pinfold disk fault',
+    ],
     ['pinfold serve --config pinfold.json --socket /run/pinfold.sock', 'all of it from a file'],
   ])
     .option('--config <file>', 'JSON file with sockets, disks[], regions[], volumes[] and limits')
     .option('--socket <path>', `where to listen (default: ${defaultSocket()})`)
     .option(
       '--disk <spec>',
-      'NAME,size=SIZE for one in memory, NAME,path=FILE[,size=SIZE]; with ,ro read-only; repeatable',
+      'NAME,size=SIZE for one in memory, NAME,path=FILE[,size=SIZE]; with ,ro read-only; with ' +
+        ',cache=volatile[,unit=512|4096][,atomic=SIZE][,versions=SIZE] its power can be cut; repeatable',
+      collect,
+    )
+    .option(
+      '--fault <spec>',
+      'DISK,KIND[,KEY=VALUE...]: a fault layer for a disk; repeatable, in their order',
       collect,
     )
     .option('--region <spec>', 'NAME,size=SIZE; repeatable', collect)
@@ -69,10 +81,14 @@ export function serveCommand(): Command {
           volumes: config.volumes.map(({ name }) => name),
         };
         const nbd = nbdAddresses(config.nbd?.socket, config.nbd?.tcp, nbdPort);
+        const faults = config.disks.flatMap(({ name: disk, faults }) =>
+          faults.map((fault) => ({ disk, fault: formatFault(fault) })),
+        );
         if (json) {
-          printJson({ socket: socketPath, pid: process.pid, ...devices, nbd });
+          printJson({ socket: socketPath, pid: process.pid, ...devices, faults, nbd });
         } else {
           print(`serving on ${socketPath} (pid ${process.pid}): ${listed(devices)}`);
+          for (const { disk, fault } of faults) print(`fault layer of ${disk}: ${fault}`);
           for (const uri of nbd) print(`NBD clients connect to ${uri}`);
         }
       },
