@@ -73,6 +73,17 @@ export const commandSchema = z.discriminatedUnion('kind', [
     times: z.int(),
   }),
   z.object({ kind: z.literal('fault-unwait'), disk: z.string(), waiter: z.int() }),
+  /** See Recorder. */
+  z.object({
+    kind: z.literal('record-start'),
+    disk: z.string(),
+    path: z.string(),
+    unitBytes: z.int().nullable(),
+    garbage: z.boolean(),
+    seed: z.int(),
+  }),
+  z.object({ kind: z.literal('record-stop'), disk: z.string() }),
+  z.object({ kind: z.literal('record-mark'), disk: z.string(), text: z.string() }),
 ]);
 export type Command = z.infer<typeof commandSchema>;
 

@@ -137,6 +137,16 @@ class DisksThread {
         this.#disk(command.disk).faults.unwait(command.waiter);
         answer.resolve(null);
         return;
+      case 'record-start':
+        answer.resolve(this.#disk(command.disk).record(command));
+        return;
+      case 'record-stop':
+        answer.resolve(this.#disk(command.disk).stopRecording());
+        return;
+      case 'record-mark':
+        this.#disk(command.disk).mark(command.text);
+        answer.resolve(null);
+        return;
     }
   }
 
@@ -161,6 +171,7 @@ class DisksThread {
       this.#close(fd, connection);
     }
     cut.carryOut();
+    disk.afterCut();
     return { ...cut.result, connections };
   }
 
@@ -181,6 +192,7 @@ class DisksThread {
       else if (!this.#again.has(fd)) this.#turn(fd);
     }
     if (this.#postponed.size > 0) this.#turnDue(count === 0 && this.#again.size === 0);
+    if (count > 0) for (const disk of this.exports) disk.drainRecording();
   }
 
   #receiveMessages(): void {
