@@ -75,9 +75,12 @@ export interface Addon {
   acceptStream(fd: number): number;
   createPoller(): number;
   setInterest(poller: number, fd: number, added: boolean, interest: number): void;
+  removeInterest(poller: number, fd: number): void;
   waitPoller(poller: number, out: Float64Array, timeoutMs: number, spinUs: number): number;
   createEvent(): number;
   signalEvent(fd: number): void;
+  clearEvent(fd: number): void;
+  socketPair(out: Float64Array): void;
   arenaReceive(
     arena: ArenaHandle,
     fd: number,
@@ -139,9 +142,12 @@ const FUNCTIONS = {
   acceptStream: true,
   createPoller: true,
   setInterest: true,
+  removeInterest: true,
   waitPoller: true,
   createEvent: true,
   signalEvent: true,
+  clearEvent: true,
+  socketPair: true,
   arenaReceive: true,
   arenaSend: true,
   setTimerSlack: true,

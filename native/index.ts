@@ -40,6 +40,7 @@ export {
 } from './sockets.js';
 export {
   acceptStream,
+  clearEvent,
   GONE,
   INTEREST,
   listeningPort,
@@ -48,6 +49,7 @@ export {
   PLACE,
   Poller,
   READY,
+  socketPair,
   TRIPLE_NUMBERS,
   WakeEvent,
   WOULD_BLOCK,

@@ -49,6 +49,17 @@ export function acceptStream(fd: number): number {
   return addon.acceptStream(fd);
 }
 
+/**
+ * Two stream sockets that are connected to each other: non-blocking, close-on-exec, and the caller's to close.
+ * @throws NativeError EMFILE, ENFILE
+ */
+export function socketPair(): [number, number] {
+  const out = new Float64Array(2);
+  addon.socketPair(out);
+  const [first = -1, second = -1] = out;
+  return [first, second];
+}
+
 /** Waits for many descriptors at once (epoll, level-triggered). */
 export class Poller {
   readonly #fd = addon.createPoller();
@@ -61,6 +72,11 @@ export class Poller {
   /** Changes what a descriptor that was added is waited for. @throws NativeError ENOENT, EBADF */
   change(fd: number, interest: number): void {
     addon.setInterest(this.#fd, fd, true, interest);
+  }
+
+  /** Waits for a descriptor no more, which stays open for somebody else. @throws NativeError ENOENT, EBADF */
+  remove(fd: number): void {
+    addon.removeInterest(this.#fd, fd);
   }
 
   /**
@@ -79,7 +95,7 @@ export class Poller {
   }
 }
 
-/** Ends the wait of another thread: its descriptor becomes readable, and stays so. */
+/** Ends the wait of another thread: its descriptor becomes readable, and stays so until clearEvent(). */
 export class WakeEvent {
   readonly fd = addon.createEvent();
 
@@ -90,4 +106,9 @@ export class WakeEvent {
   close(): void {
     closeDescriptor(this.fd);
   }
+}
+
+/** What WakeEvent.signal() said has been heard. @throws NativeError EBADF */
+export function clearEvent(fd: number): void {
+  addon.clearEvent(fd);
 }

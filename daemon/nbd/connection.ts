@@ -2,48 +2,69 @@
 
 import { Arena, closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
 import type { NbdCounters } from './counters.js';
-import { type Export, Handshake, type Next } from './handshake.js';
+import { type Export, Handshake, type Next, type TlsState } from './handshake.js';
+import { Later } from './later.js';
 import {
   DIRECT_WRITE_BYTES,
   OPTION_BYTES_MAX,
   OPTIONS_MAX,
   PAYLOAD_BYTES_SKIPPED_MAX,
   RECEIVE_BYTES,
+  STATUS_PAYLOAD_BYTES_MAX,
   TURN_RECEIVES,
   UNIT_BYTES,
 } from './limits.js';
-import {
-  BYTES,
-  COMMAND,
-  COMMAND_FLAG,
-  ERROR,
-  getUint16,
-  getUint32,
-  getUint64,
-  IHAVEOPT,
-  MAGIC,
-} from './protocol.js';
-import { Replies, type Request, STYLE } from './replies.js';
-import type { Storage } from './storage.js';
+import { BYTES, COMMAND, COMMAND_FLAG, ERROR, getUint32, IHAVEOPT } from './protocol.js';
+import { newRequest, Replies, STYLE } from './replies.js';
+import { headerBytes, readHeader } from './request-header.js';
+import { type Clock, type Storage, WALL } from './storage.js';
 import { Transmission } from './transmission.js';
 
-/** Payload of BLOCK_STATUS: the effect length and as many contexts as anybody could mean. */
-const STATUS_PAYLOAD_BYTES_MAX = 4096;
+/**
+ * What comes of a turn: wait for the socket, come again without waiting, or it is over. After 'tls' the next byte on the
+ * socket belongs to TLS, and this object to the past: what the client said so far must not count any more. After 'remote' a
+ * RemoteConnection goes on with handOver().
+ */
+export type Turn = 'wait' | 'again' | 'tls' | 'remote' | 'closed';
 
-/** What comes of a turn: wait for the socket, come again without waiting, or it is over. */
-export type Turn = 'wait' | 'again' | 'closed';
+/** How a connection begins: with a greeting; under TLS, which began after one; or, for the daemon itself, at a disk. */
+export type Beginning<E> =
+  | { readonly kind: 'greeting' }
+  | { readonly kind: 'secured'; readonly noZeroes: boolean }
+  | { readonly kind: 'attached'; readonly chosen: E };
 
-export interface ConnectionHost<E extends Export> {
+/** An export whose storage may be replaced by another while clients are connected. */
+export interface OpenableExport extends Export {
+  /** Another number than before: open() gives another storage now. */
+  readonly epoch: number;
+  /** @returns null if another thread serves it: always, or never */
+  open(): Storage | null;
+}
+
+export interface ConnectionHost<E extends OpenableExport> {
   readonly exports: readonly E[];
   readonly poller: Poller;
   readonly counters: NbdCounters;
-  open(exported: E): Storage;
+  /** Before a client has asked for TLS. */
+  readonly tls: TlsState;
+}
+
+/** What a connection leaves to its successor. */
+export interface HandOver {
+  readonly fd: number;
+  readonly replies: Replies;
+  /** Of RECEIVE_BYTES; what was received and not consumed lies from `head` to `tail`. */
+  readonly buffer: Uint8Array;
+  readonly head: number;
+  readonly tail: number;
+  readonly exported: Export;
+  readonly hasContext: boolean;
 }
 
 /** Received through before an export is chosen. */
 const NO_ARENA = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
 
-export class Connection<E extends Export> {
+export class Connection<E extends OpenableExport> {
   /** The daemon stops: what is under way is finished, the rest is answered with ESHUTDOWN. */
   stopping = false;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
@@ -52,18 +73,18 @@ export class Connection<E extends Export> {
   #tail = 0;
   readonly #replies = new Replies();
   readonly #handshake: Handshake<E>;
-  readonly #request: Request = {
-    flags: 0,
-    type: 0,
-    offset: 0,
-    length: 0,
-    cookie: new Uint8Array(8),
-  };
+  readonly #request = newRequest();
+  readonly #later = new Later();
+  #export: E | null = null;
+  #epoch = 0;
   #storage: Storage | null = null;
   #transmission: Transmission | null = null;
   #greeted = false;
   #options = 0;
   #closing = false;
+  /** The client has said so: what it asked for before is answered at once. */
+  #leaving = false;
+  #startingTls = false;
   /** Where the rest of a WRITE's payload goes, and what has gone wrong with it. */
   #writing = false;
   #writeAt = 0;
@@ -74,14 +95,36 @@ export class Connection<E extends Export> {
   #skip = 0;
   #skipError: number = ERROR.NONE;
   #interest: number = INTEREST.READ;
+  /** The last receive has got all that was there. */
+  #drained = false;
 
   constructor(
     private readonly fd: number,
     private readonly host: ConnectionHost<E>,
+    beginning: Beginning<E> = { kind: 'greeting' },
   ) {
-    this.#handshake = new Handshake(host.exports, this.#replies);
+    const tls = beginning.kind === 'secured' ? 'active' : host.tls;
+    this.#handshake = new Handshake(host.exports, this.#replies, tls);
     host.poller.add(fd, this.#interest);
-    this.#handshake.greet();
+    if (beginning.kind === 'greeting') {
+      this.#handshake.greet();
+    } else if (beginning.kind === 'secured') {
+      this.#greeted = true;
+      this.#handshake.noZeroes = beginning.noZeroes;
+    } else {
+      this.#replies.style = STYLE.EXTENDED;
+      this.#open(beginning.chosen, true);
+    }
+  }
+
+  /** The one thing that its client said before TLS and does not say again. */
+  get noZeroes(): boolean {
+    return this.#handshake.noZeroes;
+  }
+
+  /** What its client has chosen, or null. */
+  get exported(): E | null {
+    return this.#export;
   }
 
   get inHandshake(): boolean {
@@ -95,11 +138,25 @@ export class Connection<E extends Export> {
       this.#skip === 0 &&
       !this.#writing &&
       this.#replies.empty &&
+      this.#later.empty &&
       this.#transmission?.busy !== true
     );
   }
 
+  /** The clock of its disk, and when the next postponed answer is due by it; Infinity if there is none. */
+  get clock(): Clock {
+    return this.#storage?.clock ?? WALL;
+  }
+
+  /** An answer that waits for the client, to read or to end a payload, is not due until it does. */
+  get dueUs(): number {
+    const waits = this.#writing || this.#skip > 0 || !this.#replies.empty;
+    return waits ? Number.POSITIVE_INFINITY : this.#later.nextUs;
+  }
+
   close(): void {
+    if (this.#writing) this.#storage?.abortWrite();
+    this.#storage?.close();
     closeDescriptor(this.fd);
   }
 
@@ -109,8 +166,17 @@ export class Connection<E extends Export> {
       const more = this.#consume();
       if (!this.#replies.send(this.#arena, this.fd)) return 'closed';
       if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
+      this.#transmission?.sent();
       if (this.#closing) return 'closed';
+      if (this.#startingTls) return 'tls';
+      if (this.#isRemote) return 'remote';
       if (more) continue;
+      if (!this.#later.hasRoom) return this.#wait(INTEREST.NONE);
+      if (this.#drained) {
+        // The poller tells what has come since: mostly nothing.
+        this.#drained = false;
+        return this.#wait(INTEREST.READ);
+      }
       const got = this.#receive();
       if (got === 0 || got === GONE) return 'closed';
       if (got < 0) return this.#wait(INTEREST.READ);
@@ -138,8 +204,9 @@ export class Connection<E extends Export> {
       this.#head = 0;
     }
     const storage = this.#storage;
-    if (this.#writing && storage?.direct === true && this.#writeError === ERROR.NONE) {
-      return this.#receivePayload(storage.arena);
+    if (this.#writing && storage !== null && this.#writeError === ERROR.NONE) {
+      const at = storage.place(this.#writeAt);
+      if (at >= 0) return this.#receivePayload(storage, at);
     }
     return this.#receiveInto(this.#largeWrites && !this.#writing && this.#skip === 0);
   }
@@ -148,24 +215,28 @@ export class Connection<E extends Export> {
     const until = headerOnly ? Math.max(this.#headerBytes, this.#tail + 1) : RECEIVE_BYTES;
     const got = this.#arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, until);
     if (got > 0) this.#tail += got;
+    this.#drained = got > 0 && this.#tail < until;
     return got;
   }
 
   /** The rest of a payload goes straight to its place; the end of a unit that was cut goes through the buffer. */
-  #receivePayload(arena: Arena): number {
+  #receivePayload(storage: Storage, at: number): number {
+    const { arena } = storage;
     const unitEnd = Math.min(
       Math.floor(this.#writeAt / UNIT_BYTES) * UNIT_BYTES + UNIT_BYTES,
       this.#writeEnd,
     );
     const staged = this.#tail - this.#head;
     if (staged === 0) {
-      const rest = this.#writeEnd - this.#writeAt;
-      const ahead = this.#largeWrites ? this.#headerBytes : RECEIVE_BYTES;
-      const got = arena.receive(this.fd, this.#writeAt, rest, UNIT_BYTES, this.#buffer, 0, ahead);
+      const piece = storage.placeBytes(this.#writeAt, this.#writeEnd);
+      const last = this.#writeAt + piece === this.#writeEnd;
+      const ahead = last ? (this.#largeWrites ? this.#headerBytes : RECEIVE_BYTES) : 0;
+      const got = arena.receive(this.fd, at, piece, UNIT_BYTES, this.#buffer, 0, ahead);
       if (got > 0) {
-        const direct = Math.min(got, rest);
+        const direct = Math.min(got, piece);
         this.#writeAt += direct;
         this.#tail = got - direct;
+        this.#drained = got < piece + ahead;
         return got;
       }
       if (got === 0 || got === GONE) return got;
@@ -178,15 +249,15 @@ export class Connection<E extends Export> {
   }
 
   get #headerBytes(): number {
-    return this.#replies.style === STYLE.EXTENDED ? BYTES.EXTENDED_REQUEST : BYTES.REQUEST;
+    return headerBytes(this.#replies.style);
   }
 
   /** Goes through what was received. @returns true if it can go on once the replies were sent */
   #consume(): boolean {
-    while (!this.#closing) {
+    while (!this.#closing && !this.#startingTls && !this.#isRemote) {
       const transmission = this.#transmission;
       if (transmission?.busy === true) {
-        if (!this.#replies.hasRoom || !transmission.canLoad) return true;
+        if (!this.#replies.hasRoom || !transmission.canRead) return true;
         if (!transmission.proceed()) this.#closing = true;
         return true;
       }
@@ -196,12 +267,41 @@ export class Connection<E extends Export> {
       } else if (this.#writing) {
         if (!this.#storePayload()) return false;
       } else if (transmission === null) {
-        if (!this.#takeHandshake()) return false;
-      } else if (!this.#takeRequest(transmission)) {
-        return !transmission.canLoad;
+        if (this.#handshake.busy) this.#handshake.proceed();
+        else if (!this.#takeHandshake()) return false;
+      } else if (this.#isStale && !this.#replies.empty) {
+        return true; // they are sent from the memory of the old storage
+      } else {
+        this.#reopen(transmission);
+        if (this.#resume(transmission)) continue;
+        if (this.#leaving) this.#closing = true;
+        if (this.#leaving || !this.#later.hasRoom) return false;
+        if (!this.#takeRequest(transmission)) return !transmission.canRead;
       }
     }
     return false;
+  }
+
+  get #isStale(): boolean {
+    return this.#export !== null && this.#export.epoch !== this.#epoch;
+  }
+
+  /** Between two requests: the storage that the disk has now. */
+  #reopen(transmission: Transmission): void {
+    if (!this.#isStale || this.#export === null) return;
+    this.#storage?.close();
+    this.#epoch = this.#export.epoch;
+    this.#storage = this.#export.open();
+    if (this.#storage !== null) transmission.use(this.#storage);
+  }
+
+  /** Answers a postponed request whose time has come. @returns false if there is none */
+  #resume(transmission: Transmission): boolean {
+    const nowUs = this.#leaving ? Number.POSITIVE_INFINITY : this.clock.nowUs();
+    const parked = this.#later.empty ? null : this.#later.take(nowUs);
+    if (parked === null) return false;
+    transmission.resume(parked);
+    return true;
   }
 
   /** @returns false if more bytes are needed */
@@ -241,12 +341,41 @@ export class Connection<E extends Export> {
   #follow(next: Next): void {
     const { chosen, hasContext } = this.#handshake;
     if (next === 'close') this.#closing = true;
-    if (next !== 'transmission' || chosen === null) return;
-    this.#storage = this.host.open(chosen);
+    if (next === 'tls') this.#startingTls = true;
+    if (next === 'transmission' && chosen !== null) this.#open(chosen, hasContext);
+  }
+
+  /** Its export is served by another thread. */
+  get #isRemote(): boolean {
+    return this.#export !== null && this.#storage === null;
+  }
+
+  /** What a RemoteConnection needs, which owns all of it from now on. */
+  handOver(): HandOver | null {
+    const { chosen, hasContext } = this.#handshake;
+    if (chosen === null) return null;
+    return {
+      fd: this.fd,
+      replies: this.#replies,
+      buffer: this.#buffer,
+      head: this.#head,
+      tail: this.#tail,
+      exported: chosen,
+      hasContext,
+    };
+  }
+
+  #open(chosen: E, hasContext: boolean): void {
+    this.#export = chosen;
+    this.#epoch = chosen.epoch;
+    const storage = chosen.open();
+    if (storage === null) return;
+    this.#storage = storage;
     this.#transmission = new Transmission(
       chosen,
-      this.#storage,
+      storage,
       this.#replies,
+      this.#later,
       hasContext,
       this.#request,
     );
@@ -255,24 +384,19 @@ export class Connection<E extends Export> {
   /** @returns false if more bytes are needed, or memory for what is read */
   #takeRequest(transmission: Transmission): boolean {
     const at = this.#head;
-    const headerBytes = this.#headerBytes;
+    const header = this.#headerBytes;
     const available = this.#tail - at;
-    if (available < headerBytes) return false;
+    if (available < header) return false;
     const buffer = this.#buffer;
-    const extended = headerBytes === BYTES.EXTENDED_REQUEST;
-    if (getUint32(buffer, at) !== (extended ? MAGIC.EXTENDED_REQUEST : MAGIC.REQUEST)) {
+    const extended = header === BYTES.EXTENDED_REQUEST;
+    const request = this.#request;
+    if (!readHeader(buffer, at, this.#replies.style, request)) {
       this.#closing = true;
       return true;
     }
-    const request = this.#request;
-    request.flags = getUint16(buffer, at + 4);
-    request.type = getUint16(buffer, at + 6);
-    for (let i = 0; i < 8; i++) request.cookie[i] = buffer[at + 8 + i] ?? 0;
-    request.offset = getUint64(buffer, at + 16);
-    request.length = extended ? getUint64(buffer, at + 24) : getUint32(buffer, at + 24);
     const { type, flags, length } = request;
     if (type === COMMAND.DISC) {
-      this.#closing = true;
+      this.#leaving = true;
       return true;
     }
     const carries = extended ? (flags & COMMAND_FLAG.PAYLOAD_LEN) !== 0 : type === COMMAND.WRITE;
@@ -287,14 +411,14 @@ export class Connection<E extends Export> {
       payload <= STATUS_PAYLOAD_BYTES_MAX &&
       !this.stopping
     ) {
-      if (available < headerBytes + payload) return false;
-      this.#head += headerBytes + payload;
+      if (available < header + payload) return false;
+      this.#head += header + payload;
       this.host.counters.add('nbdRequests', 1);
-      transmission.blockStatusPayload(buffer.subarray(at + headerBytes, this.#head));
+      transmission.blockStatusPayload(buffer.subarray(at + header, this.#head));
       return true;
     }
-    if (!transmission.canLoad) return false;
-    this.#head += headerBytes;
+    if (!transmission.canRead) return false;
+    this.#head += header;
     this.host.counters.add('nbdRequests', 1);
     this.#start(transmission, payload);
     return true;
@@ -302,13 +426,23 @@ export class Connection<E extends Export> {
 
   #start(transmission: Transmission, payload: number): void {
     const request = this.#request;
-    const error = this.stopping ? ERROR.ESHUTDOWN : transmission.check();
-    this.#largeWrites = request.type === COMMAND.WRITE && payload >= DIRECT_WRITE_BYTES;
+    const isWrite = request.type === COMMAND.WRITE;
+    const storage = this.#storage;
+    let error = this.stopping || storage === null ? ERROR.ESHUTDOWN : transmission.check();
+    // What comes with any other command is thrown away: also a list of contexts that is longer than anybody could mean.
+    if (error === ERROR.NONE && payload > 0 && !isWrite) error = ERROR.EINVAL;
+    if (error === ERROR.NONE && storage !== null) {
+      error = storage.begin(request);
+      if (isWrite && error === ERROR.NONE) {
+        error = storage.beginWrite(request.offset, request.length);
+      }
+    }
+    this.#largeWrites = isWrite && payload >= DIRECT_WRITE_BYTES;
     if (error !== ERROR.NONE) {
       this.#skip = payload;
       this.#skipError = error;
       if (payload === 0) this.#refuse(error);
-    } else if (request.type === COMMAND.WRITE) {
+    } else if (isWrite) {
       this.#writing = true;
       this.#writeAt = request.offset;
       this.#writeEnd = request.offset + request.length;
@@ -321,13 +455,8 @@ export class Connection<E extends Export> {
   }
 
   #refuse(error: number): void {
-    const { type } = this.#request;
     this.host.counters.add('nbdErrors', 1);
-    this.#replies.done(
-      this.#request,
-      error,
-      type === COMMAND.READ || type === COMMAND.BLOCK_STATUS,
-    );
+    this.#transmission?.answer(error);
   }
 
   /** @returns false if more bytes are needed */

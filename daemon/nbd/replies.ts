@@ -15,6 +15,25 @@ export interface Request {
   offset: number;
   length: number;
   readonly cookie: Uint8Array;
+  /** The offset as it came: replies with extended headers repeat it, also one that no number holds. */
+  readonly offsetBytes: Uint8Array;
+  /** How much later it is answered, see Storage.begin(). */
+  delayUs: number;
+  /** Success is told of its FLUSH or FUA, and nothing is done. */
+  isLie: boolean;
+}
+
+export function newRequest(): Request {
+  return {
+    flags: 0,
+    type: 0,
+    offset: 0,
+    offsetBytes: new Uint8Array(8),
+    length: 0,
+    cookie: new Uint8Array(8),
+    delayUs: 0,
+    isLie: false,
+  };
 }
 
 export class Replies {
@@ -26,6 +45,10 @@ export class Replies {
   /** What was sent: whole pieces, and bytes of the next one. */
   #first = 0;
   #skip = 0;
+  /** What mark() found. */
+  #markedUsed = 0;
+  #markedCount = 0;
+  #markedLength = 0;
 
   get empty(): boolean {
     return this.#count === 0;
@@ -59,6 +82,24 @@ export class Replies {
     return at;
   }
 
+  /** How many more pieces there may be. */
+  get freePieces(): number {
+    return REPLY_PIECES - this.#count;
+  }
+
+  /** What is appended from here on can be taken back by rollback(), until something is sent. */
+  mark(): void {
+    this.#markedUsed = this.#used;
+    this.#markedCount = this.#count;
+    this.#markedLength = this.#triples[(this.#count - 1) * TRIPLE_NUMBERS + 2] ?? 0;
+  }
+
+  rollback(): void {
+    this.#used = this.#markedUsed;
+    this.#count = this.#markedCount;
+    if (this.#count > 0) this.#triples[(this.#count - 1) * TRIPLE_NUMBERS + 2] = this.#markedLength;
+  }
+
   /** Data that lies in the arena, after what was appended last. */
   data(at: number, length: number): void {
     if (length > 0) this.#push(PLACE.ARENA, at, length);
@@ -68,7 +109,7 @@ export class Replies {
     const at = this.reserve(BYTES.SIMPLE_REPLY);
     putUint32(this.buffer, at, MAGIC.SIMPLE_REPLY);
     putUint32(this.buffer, at + 4, error);
-    this.#putCookie(at + 8, cookie);
+    this.#put8(at + 8, cookie);
   }
 
   /** The header of a chunk with a payload of that length. */
@@ -78,9 +119,9 @@ export class Replies {
     putUint32(this.buffer, at, extended ? MAGIC.EXTENDED_CHUNK : MAGIC.CHUNK);
     putUint16(this.buffer, at + 4, flags);
     putUint16(this.buffer, at + 6, type);
-    this.#putCookie(at + 8, request.cookie);
+    this.#put8(at + 8, request.cookie);
     if (extended) {
-      putUint64(this.buffer, at + 16, request.offset);
+      this.#put8(at + 16, request.offsetBytes);
       putUint64(this.buffer, at + 24, length);
     } else {
       putUint32(this.buffer, at + 16, length);
@@ -123,8 +164,8 @@ export class Replies {
     return true;
   }
 
-  #putCookie(at: number, cookie: Uint8Array): void {
-    for (let i = 0; i < 8; i++) this.buffer[at + i] = cookie[i] ?? 0;
+  #put8(at: number, bytes: Uint8Array): void {
+    for (let i = 0; i < 8; i++) this.buffer[at + i] = bytes[i] ?? 0;
   }
 
   #push(place: number, at: number, length: number): void {

@@ -1,59 +1,115 @@
-// What a connection reads and writes: a disk in memory, or one in a file, with NBD's errors as results.
+// What a connection reads and writes: one object per connection and disk, with NBD's errors as results.
 
-import {
-  Arena,
-  closeDescriptor,
-  fallocate,
-  fdatasync,
-  fileStatus,
-  NativeError,
-  nextData,
-  nextHole,
-  openFile,
-  preadInto,
-  pwriteFrom,
-} from '../../native/index.js';
-import { STAGING_BYTES } from './limits.js';
+import { type Arena, NativeError } from '../../native/index.js';
 import { ERROR } from './protocol.js';
+import type { Replies, Request } from './replies.js';
 
-export type StorageSource =
-  | {
-      readonly kind: 'memory';
-      readonly fd: number;
-      readonly segments: readonly SharedArrayBuffer[];
-    }
-  | { readonly kind: 'file'; readonly fd: number };
+/** The time that a disk's delays are measured in. */
+export interface Clock {
+  /** Nobody waits for it: it is put forward when there is nothing else to do. */
+  readonly virtual: boolean;
+  nowUs(): number;
+  /** Only if it is virtual. */
+  advance(toUs: number): void;
+}
+
+export const WALL: Clock = {
+  virtual: false,
+  nowUs: () => performance.now() * 1000,
+  advance: () => undefined,
+};
 
 export interface Storage {
-  /** Memory that data is sent from: the disk's own, or the connection's staging. */
+  /** Memory that data is sent from and received into. */
   readonly arena: Arena;
-  /** Payload may be received straight into the arena, at the disk's offsets. */
-  readonly direct: boolean;
-  /** At most so much per load(). */
-  readonly loadBytesMax: number;
-  /** Makes a range ready to be sent. @returns its place in the arena, or an NBD error as a negative number */
-  load(offset: number, length: number): number;
-  /** @returns an NBD error */
-  store(offset: number, bytes: Uint8Array, from: number, until: number): number;
+  /** The disk's. */
+  clock: Clock;
+  /** At most so much per read(). */
+  readonly pieceBytesMax: number;
+  /**
+   * Called once per request that is well-formed, before anything else. It may move the request (offset) or postpone its
+   * answer (delayUs): a WRITE, TRIM or WRITE_ZEROES takes effect at once and is answered later, others are done later.
+   * Or it may have a FLUSH or FUA acknowledged that is not done (isLie).
+   * @returns an NBD error
+   */
+  begin(request: Request): number;
+
+  /** Whether there is memory and room for read(); otherwise the replies have to be sent first. */
+  canRead(length: number, replies: Replies): boolean;
+  /** Appends the data to the replies. @returns an NBD error; then whatever was appended is to be taken back */
+  read(offset: number, length: number, replies: Replies): number;
+  /** Data as it is now, up to 1 MiB of it, for who has to look at it or to change it. @returns an NBD error */
+  copy(offset: number, target: Uint8Array): number;
+
+  /** Payload for this range is about to come. @returns an NBD error */
+  beginWrite(offset: number, length: number): number;
+  /** Where in the arena payload for `at` may be received, at the same place within 4 KiB; -1: only store() takes it. */
+  place(at: number): number;
+  /** How many bytes from place(at) on are in one piece, up to that for `end`. */
+  placeBytes(at: number, end: number): number;
+  /** Payload that was received elsewhere. @returns an NBD error */
+  store(at: number, bytes: Uint8Array, from: number, until: number): number;
+  /** All of the payload is there. @returns an NBD error */
+  endWrite(fua: boolean): number;
+  /** The client went away in between: what it wrote is there in whole units, old or new. */
+  abortWrite(): void;
+
   flush(): number;
-  /** At most TURN_BYTES: the range reads as zeroes afterwards. */
-  zero(offset: number, length: number, keepBlocks: boolean, fast: boolean): number;
+  /** At most TURN_BYTES: the range reads as zeroes afterwards. `trim`: by TRIM, not WRITE_ZEROES. */
+  zero(offset: number, length: number, keepBlocks: boolean, fast: boolean, trim: boolean): number;
+  /** All pieces of a request were zeroed. @returns an NBD error */
+  endZero(fua: boolean): number;
   /** Whether zero() would be fast. */
   zeroesFast(keepBlocks: boolean): boolean;
   /** Where data goes on at or after the offset: the length of the disk if it does not. */
   dataFrom(offset: number): number;
   holeFrom(offset: number): number;
+
+  /** The number of the write that endWrite() or zero() made last; 0 if nobody asks when it was replied to. */
+  readonly writeId: number;
+  /** The reply to that write was handed to the client, as far as we can tell (B4). */
+  replied(writeId: number): void;
+  /** The connection is over, or uses another storage of the disk. */
+  close(): void;
 }
 
-function errorOf(error: unknown): number {
+/** What a storage does that asks nobody, delays nothing and keeps nothing. */
+export abstract class PlainStorage {
+  clock: Clock = WALL;
+  readonly writeId: number = 0;
+
+  begin(): number {
+    return ERROR.NONE;
+  }
+
+  beginWrite(): number {
+    return ERROR.NONE;
+  }
+
+  abortWrite(): void {
+    // units are stored as they come
+  }
+
+  replied(): void {
+    // nobody asks
+  }
+
+  close(): void {
+    // nothing is open
+  }
+}
+
+/** The NBD error for one of the system's. @throws what is none */
+export function errorOf(error: unknown): number {
   if (!(error instanceof NativeError)) throw error;
   if (error.code === 'ENOSPC' || error.code === 'EDQUOT' || error.code === 'EFBIG')
     return ERROR.ENOSPC;
-  if (error.code === 'EOPNOTSUPP') return ERROR.ENOTSUP;
+  if (error.code === 'ENOTSUP') return ERROR.ENOTSUP;
   return ERROR.EIO;
 }
 
-function attempt(action: () => void): number {
+/** @returns the NBD error for what the action throws */
+export function attempt(action: () => void): number {
   try {
     action();
     return ERROR.NONE;
@@ -63,182 +119,12 @@ function attempt(action: () => void): number {
 }
 
 /** Without SEEK_DATA, everything is data. */
-function extentFrom(find: () => number, otherwise: number, sizeBytes: number): number {
+export function extentFrom(find: () => number, otherwise: number, sizeBytes: number): number {
   try {
     const found = find();
     return found < 0 ? sizeBytes : Math.min(found, sizeBytes);
   } catch (error) {
     errorOf(error);
     return otherwise;
-  }
-}
-
-export class MemoryStorage implements Storage {
-  readonly direct = true;
-  readonly loadBytesMax = Number.MAX_SAFE_INTEGER;
-  readonly arena: Arena;
-  readonly #views: readonly Uint8Array[];
-  readonly #segmentBytes: number;
-
-  constructor(
-    private readonly fd: number,
-    segments: readonly SharedArrayBuffer[],
-    private readonly sizeBytes: number,
-  ) {
-    this.#views = segments.map((segment) => new Uint8Array(segment));
-    this.#segmentBytes = segments.at(0)?.byteLength ?? 1;
-    this.arena = new Arena(this.#views);
-  }
-
-  load(offset: number): number {
-    return offset;
-  }
-
-  store(offset: number, bytes: Uint8Array, from: number, until: number): number {
-    for (let at = offset, done = from; done < until; ) {
-      const view = this.#views.at(Math.floor(at / this.#segmentBytes));
-      if (view === undefined) return ERROR.EIO;
-      const within = at % this.#segmentBytes;
-      const length = Math.min(until - done, view.byteLength - within);
-      view.set(bytes.subarray(done, done + length), within);
-      at += length;
-      done += length;
-    }
-    return ERROR.NONE;
-  }
-
-  /** What is in memory is as durable as it gets. */
-  flush(): number {
-    return ERROR.NONE;
-  }
-
-  zero(offset: number, length: number, keepBlocks: boolean): number {
-    if (!keepBlocks) return attempt(() => fallocate(this.fd, 'punch', offset, length));
-    for (let at = offset; at < offset + length; ) {
-      const view = this.#views.at(Math.floor(at / this.#segmentBytes));
-      if (view === undefined) return ERROR.EIO;
-      const within = at % this.#segmentBytes;
-      const piece = Math.min(offset + length - at, view.byteLength - within);
-      view.fill(0, within, within + piece);
-      at += piece;
-    }
-    return ERROR.NONE;
-  }
-
-  zeroesFast(keepBlocks: boolean): boolean {
-    return !keepBlocks;
-  }
-
-  dataFrom(offset: number): number {
-    return extentFrom(() => nextData(this.fd, offset), offset, this.sizeBytes);
-  }
-
-  holeFrom(offset: number): number {
-    return extentFrom(() => nextHole(this.fd, offset), this.sizeBytes, this.sizeBytes);
-  }
-}
-
-/** A backing file as one worker has it open, for all connections. */
-export class BackingFile {
-  readonly fd: number;
-  /** After a failed fdatasync what was written may be lost: no later one may say otherwise. */
-  failed = false;
-
-  /** Opens it again: errors of writeback are then reported here, whoever else has asked for them. */
-  constructor(
-    fd: number,
-    readonly sizeBytes: number,
-    readonly readOnly: boolean,
-  ) {
-    this.fd = openFile(`/proc/self/fd/${fd}`, { readOnly });
-  }
-
-  close(): void {
-    closeDescriptor(this.fd);
-  }
-}
-
-export class FileStorage implements Storage {
-  readonly direct = false;
-  readonly loadBytesMax = STAGING_BYTES;
-  readonly arena: Arena;
-  readonly #staging = new Uint8Array(new SharedArrayBuffer(STAGING_BYTES));
-  /** Place for the next load; from the beginning again when everything was sent. */
-  #used = 0;
-
-  constructor(private readonly file: BackingFile) {
-    this.arena = new Arena([this.#staging]);
-  }
-
-  /** Everything that was loaded has been sent. */
-  reset(): void {
-    this.#used = 0;
-  }
-
-  hasRoom(length: number): boolean {
-    return STAGING_BYTES - this.#used >= length;
-  }
-
-  load(offset: number, length: number): number {
-    const at = this.#used;
-    const error = attempt(() => {
-      const got = preadInto(this.file.fd, this.#staging.subarray(at, at + length), offset);
-      if (got < length) throw new NativeError('EIO', 'pread', 'the backing file was truncated');
-    });
-    if (error !== ERROR.NONE) return -error;
-    this.#used += length;
-    return at;
-  }
-
-  store(offset: number, bytes: Uint8Array, from: number, until: number): number {
-    return attempt(() => {
-      this.#checkSize();
-      pwriteFrom(this.file.fd, bytes.subarray(from, until), offset);
-      this.#checkSize();
-    });
-  }
-
-  flush(): number {
-    if (this.file.failed) return ERROR.EIO;
-    const error = attempt(() => {
-      this.#checkSize();
-      fdatasync(this.file.fd);
-    });
-    if (error !== ERROR.NONE) this.file.failed = true;
-    return error;
-  }
-
-  zero(offset: number, length: number, keepBlocks: boolean, fast: boolean): number {
-    const error = attempt(() => {
-      this.#checkSize();
-      fallocate(this.file.fd, keepBlocks ? 'zero' : 'punch', offset, length);
-    });
-    if (error !== ERROR.ENOTSUP || fast) return error;
-    const zeroes = new Uint8Array(Math.min(length, STAGING_BYTES));
-    for (let done = 0; done < length; done += zeroes.length) {
-      const failed = this.store(offset + done, zeroes, 0, Math.min(zeroes.length, length - done));
-      if (failed !== ERROR.NONE) return failed;
-    }
-    return ERROR.NONE;
-  }
-
-  /** Whether it is can only be told by trying. */
-  zeroesFast(): boolean {
-    return true;
-  }
-
-  dataFrom(offset: number): number {
-    return extentFrom(() => nextData(this.file.fd, offset), offset, this.file.sizeBytes);
-  }
-
-  holeFrom(offset: number): number {
-    const { fd, sizeBytes } = this.file;
-    return extentFrom(() => nextHole(fd, offset), sizeBytes, sizeBytes);
-  }
-
-  /** A write past the end of a file that somebody truncated would let it grow, with zeroes where data was. */
-  #checkSize(): void {
-    if (fileStatus(this.file.fd).sizeBytes >= this.file.sizeBytes) return;
-    throw new NativeError('EIO', 'fstat', 'the backing file was truncated');
   }
 }

@@ -1,124 +1,138 @@
 // The requests of one connection: what is allowed, and what is answered. No promise and no object per request.
 
+import { checkRequest, takeStatusPayload } from './check.js';
 import type { Export } from './handshake.js';
+import type { Later, Parked } from './later.js';
+import { EXTENTS_MAX, HOLE_SEARCH_BYTES, REPLY_ROOM_PIECES, TURN_BYTES } from './limits.js';
 import {
-  EXTENTS_MAX,
-  HOLE_SEARCH_BYTES,
-  PAYLOAD_BYTES_MAX,
-  REPLY_ROOM_PIECES,
-  TURN_BYTES,
-} from './limits.js';
-import {
-  BASE_ALLOCATION_ID,
   CHUNK,
   CHUNK_DONE,
   COMMAND,
   COMMAND_FLAG,
   ERROR,
-  EXTENT,
-  getUint32,
-  getUint64,
   putUint32,
   putUint64,
 } from './protocol.js';
 import { type Replies, type Request, STYLE } from './replies.js';
-import { FileStorage, type Storage } from './storage.js';
-
-const FLAGS: readonly number[] = [
-  COMMAND_FLAG.DF,
-  COMMAND_FLAG.PAYLOAD_LEN,
-  0,
-  0,
-  0,
-  0,
-  COMMAND_FLAG.NO_HOLE | COMMAND_FLAG.FAST_ZERO,
-  COMMAND_FLAG.REQ_ONE | COMMAND_FLAG.PAYLOAD_LEN,
-];
-
-/** The number of an extent's bytes in a chunk: | length | flags |, 4 or 8 each. */
-const EXTENT_BYTES = 8;
-const EXTENDED_EXTENT_BYTES = 16;
+import { replyExtents } from './status-reply.js';
+import type { Storage } from './storage.js';
 
 export class Transmission {
   /** What is left of a request that takes several turns: READ from a file, TRIM, WRITE_ZEROES. */
   #at = 0;
   #end = 0;
   readonly #lengths = new Float64Array(EXTENTS_MAX);
+  /** Writes of the request under way, and those whose replies wait to be sent. */
+  readonly #writeIds: number[] = [];
+  readonly #owed: number[] = [];
 
   constructor(
     private readonly exported: Export,
-    private readonly storage: Storage,
+    private storage: Storage,
     private readonly replies: Replies,
+    private readonly later: Later,
     private readonly hasContext: boolean,
     private readonly request: Request,
   ) {}
+
+  /** From the next request on. */
+  use(storage: Storage): void {
+    this.storage = storage;
+  }
 
   /** The request is not answered yet: call proceed(). */
   get busy(): boolean {
     return this.#at < this.#end;
   }
 
-  /** Whether there is memory for what begin() or proceed() loads; otherwise the replies have to be sent first. */
-  get canLoad(): boolean {
-    const { storage, request } = this;
-    if (!(storage instanceof FileStorage) || request.type !== COMMAND.READ) return true;
-    return this.replies.empty || storage.hasRoom(Math.min(request.length, storage.loadBytesMax));
+  /** Whether there is room for what begin() or proceed() reads; otherwise the replies have to be sent first. */
+  get canRead(): boolean {
+    const { storage, request, replies } = this;
+    if (request.type !== COMMAND.READ) return true;
+    return storage.canRead(Math.min(request.length, storage.pieceBytesMax), replies);
   }
 
   /** What is wrong with the request before anything is done: an NBD error. */
   check(): number {
-    const { type, flags, offset, length } = this.request;
-    const { readOnly, sizeBytes } = this.exported;
-    const allowed = FLAGS.at(type);
-    if (allowed === undefined || type < 0 || type === COMMAND.DISC) return ERROR.EINVAL;
-    const changes =
-      type === COMMAND.WRITE || type === COMMAND.TRIM || type === COMMAND.WRITE_ZEROES;
-    if (readOnly && changes) return ERROR.EPERM;
-    if (type !== COMMAND.FLUSH && offset + length > sizeBytes) {
-      return type === COMMAND.WRITE || type === COMMAND.WRITE_ZEROES ? ERROR.ENOSPC : ERROR.EINVAL;
-    }
-    const extended = this.replies.style === STYLE.EXTENDED;
-    const known = COMMAND_FLAG.FUA | (extended ? allowed : allowed & ~COMMAND_FLAG.PAYLOAD_LEN);
-    if ((flags & ~known) !== 0) return ERROR.EINVAL;
-    if ((flags & COMMAND_FLAG.DF) !== 0 && this.replies.style === STYLE.SIMPLE) return ERROR.EINVAL;
-    if (type === COMMAND.READ && length > PAYLOAD_BYTES_MAX) {
-      return (flags & COMMAND_FLAG.DF) !== 0 ? ERROR.EOVERFLOW : ERROR.EINVAL;
-    }
-    if (type === COMMAND.WRITE) {
-      if (length > PAYLOAD_BYTES_MAX) return ERROR.EINVAL;
-      if (extended && (flags & COMMAND_FLAG.PAYLOAD_LEN) === 0) return ERROR.EINVAL;
-    }
-    if (type === COMMAND.BLOCK_STATUS && (!this.hasContext || length === 0)) return ERROR.EINVAL;
-    return ERROR.NONE;
+    return checkRequest(this.request, this.exported, this.replies.style, this.hasContext);
   }
 
-  /** Begins with a request that check() has let through, and is no WRITE. */
+  /** Begins with a request that check() and the storage have let through, and is no WRITE. */
   begin(): void {
     const { request } = this;
-    switch (request.type) {
+    const { type } = request;
+    if (type === COMMAND.TRIM || type === COMMAND.WRITE_ZEROES) this.#zero();
+    else if (request.delayUs > 0) this.later.park(request, null, [], this.storage.clock.nowUs());
+    else this.#perform();
+  }
+
+  #perform(): void {
+    switch (this.request.type) {
       case COMMAND.READ:
         this.#read();
         return;
-      case COMMAND.TRIM:
-      case COMMAND.WRITE_ZEROES:
-        this.#zero();
-        return;
       case COMMAND.FLUSH:
-        this.replies.done(request, this.storage.flush(), false);
+        this.replies.done(
+          this.request,
+          this.request.isLie ? ERROR.NONE : this.storage.flush(),
+          false,
+        );
         return;
       case COMMAND.BLOCK_STATUS:
         this.#blockStatus();
         return;
       default: // CACHE: everything is where it is
-        this.replies.done(request, ERROR.NONE, false);
+        this.replies.done(this.request, ERROR.NONE, false);
     }
   }
 
-  /** The payload of a WRITE has been stored. */
+  /** The time of a parked request has come. */
+  resume({ request, error, writeIds }: Parked): void {
+    Object.assign(this.request, request);
+    if (error === null) {
+      this.#perform();
+      return;
+    }
+    this.#writeIds.push(...writeIds);
+    this.answer(error);
+  }
+
+  /** The payload of a WRITE has been stored, or could not be. */
   written(failed: number): void {
-    const fua = (this.request.flags & COMMAND_FLAG.FUA) !== 0;
-    const error = failed === ERROR.NONE && fua ? this.storage.flush() : failed;
-    this.replies.done(this.request, error, false);
+    if (failed !== ERROR.NONE) this.storage.abortWrite();
+    const error = failed === ERROR.NONE ? this.storage.endWrite(this.#isFua) : failed;
+    if (error === ERROR.NONE) this.#noteWrite();
+    this.answer(error);
+  }
+
+  /** Answers a request without data, now or when its time has come. */
+  answer(error: number): void {
+    const { request, replies } = this;
+    const ids = this.#writeIds;
+    if (request.delayUs > 0) {
+      this.later.park(request, error, ids, this.storage.clock.nowUs());
+    } else {
+      for (const id of ids) this.#owed.push(id);
+      const { type } = request;
+      replies.done(request, error, type === COMMAND.READ || type === COMMAND.BLOCK_STATUS);
+    }
+    ids.length = 0;
+  }
+
+  /** All replies were handed to the client. */
+  sent(): void {
+    for (const id of this.#owed) this.storage.replied(id);
+    this.#owed.length = 0;
+  }
+
+  /** It is to be durable before its reply. */
+  get #isFua(): boolean {
+    return (this.request.flags & COMMAND_FLAG.FUA) !== 0 && !this.request.isLie;
+  }
+
+  #noteWrite(): void {
+    const { writeId } = this.storage;
+    if (writeId !== 0) this.#writeIds.push(writeId);
   }
 
   /** Does the next piece of a busy request. @returns false if the connection can only be closed */
@@ -129,13 +143,11 @@ export class Transmission {
   /** BLOCK_STATUS with a payload: | effect length 8 | context 4 | ... |. Continues as one without. */
   blockStatusPayload(payload: Uint8Array): void {
     const { request } = this;
-    request.length = getUint64(payload, 0);
-    let error = payload.length < 12 || payload.length % 4 !== 0 ? ERROR.EINVAL : this.check();
-    for (let at = 8; at + 4 <= payload.length; at += 4) {
-      if (getUint32(payload, at) !== BASE_ALLOCATION_ID) error = ERROR.EINVAL;
-    }
-    if (error === ERROR.NONE) this.#blockStatus();
-    else this.replies.done(request, error, true);
+    let error = takeStatusPayload(request, payload);
+    if (error === ERROR.NONE) error = this.check();
+    if (error === ERROR.NONE) error = this.storage.begin(request);
+    if (error === ERROR.NONE) this.begin();
+    else this.answer(error);
   }
 
   #read(): void {
@@ -149,18 +161,11 @@ export class Transmission {
     this.#end = offset + length;
     const whole = replies.style === STYLE.SIMPLE || (flags & COMMAND_FLAG.DF) !== 0;
     if (whole) {
-      // One header for all of it, also where it is loaded in pieces: so the first piece is loaded before.
-      const piece = Math.min(length, storage.loadBytesMax);
-      const at = this.#load(offset, piece);
-      if (at < 0) {
-        this.#end = this.#at;
-        replies.done(request, -at, true);
-        return;
-      }
+      // One header for all of it, also where it is read in pieces.
+      replies.mark();
       if (replies.style === STYLE.SIMPLE) replies.simple(request, ERROR.NONE);
       else this.#dataHeader(CHUNK_DONE, offset, length);
-      replies.data(at, piece);
-      this.#at += piece;
+      this.#append(Math.min(length, storage.pieceBytesMax));
     } else if (length >= HOLE_SEARCH_BYTES) {
       this.#readExtents();
     } else {
@@ -168,29 +173,32 @@ export class Transmission {
     }
   }
 
-  /** Staging of a file begins again whenever everything was sent; only then is a large piece loaded. */
-  #load(offset: number, length: number): number {
-    const { storage } = this;
-    if (storage instanceof FileStorage && this.replies.empty) storage.reset();
-    return storage.load(offset, length);
+  /** Data after mark() and a header. @returns false if it fails where a header has promised data already */
+  #append(piece: number): boolean {
+    const { request, replies, storage } = this;
+    const error = storage.read(this.#at, piece, replies);
+    if (error === ERROR.NONE) {
+      this.#at += piece;
+      return true;
+    }
+    replies.rollback();
+    const begun = this.#at > request.offset;
+    this.#end = this.#at;
+    const whole = replies.style === STYLE.SIMPLE || (request.flags & COMMAND_FLAG.DF) !== 0;
+    if (!(whole && begun)) replies.done(request, error, true);
+    return !(whole && begun);
   }
 
+  /** @returns false if the connection can only be closed: its header has promised data already */
   #readPiece(): boolean {
     const { request, replies, storage } = this;
     const whole = replies.style === STYLE.SIMPLE || (request.flags & COMMAND_FLAG.DF) !== 0;
-    const piece = Math.min(this.#end - this.#at, storage.loadBytesMax);
-    const at = this.#load(this.#at, piece);
-    if (at < 0) {
-      this.#end = this.#at;
-      if (!whole) replies.done(request, -at, true);
-      // The header has promised data already.
-      return !whole;
+    const piece = Math.min(this.#end - this.#at, storage.pieceBytesMax);
+    replies.mark();
+    if (!whole) {
+      this.#dataHeader(this.#at + piece === this.#end ? CHUNK_DONE : 0, this.#at, piece);
     }
-    const last = this.#at + piece === this.#end;
-    if (!whole) this.#dataHeader(last ? CHUNK_DONE : 0, this.#at, piece);
-    replies.data(at, piece);
-    this.#at += piece;
-    return true;
+    return this.#append(piece);
   }
 
   /** Holes are told instead of being sent; after a good many extents the rest goes as data. */
@@ -204,13 +212,13 @@ export class Transmission {
         this.#at = data;
         continue;
       }
-      if (!storage.direct) return; // the data of a file goes piece by piece
-      const hole = this.#dataEnd();
-      this.#dataHeader(hole === this.#end ? CHUNK_DONE : 0, this.#at, hole - this.#at);
-      replies.data(this.#at, hole - this.#at);
-      this.#at = hole;
+      const piece = Math.min(this.#dataEnd() - this.#at, storage.pieceBytesMax);
+      if (!storage.canRead(piece, replies)) return;
+      replies.mark();
+      this.#dataHeader(this.#at + piece === this.#end ? CHUNK_DONE : 0, this.#at, piece);
+      if (!this.#append(piece)) return;
     }
-    if (this.busy && storage.direct) this.#readPiece();
+    if (this.busy && this.canRead) this.#readPiece();
   }
 
   /**
@@ -236,15 +244,15 @@ export class Transmission {
   }
 
   #zero(): void {
-    const { request, replies, storage } = this;
+    const { request, storage } = this;
     const keep = (request.flags & COMMAND_FLAG.NO_HOLE) !== 0;
     const fast = (request.flags & COMMAND_FLAG.FAST_ZERO) !== 0;
     if (fast && !storage.zeroesFast(keep)) {
-      replies.done(request, ERROR.ENOTSUP, false);
+      this.answer(ERROR.ENOTSUP);
       return;
     }
     if (request.length === 0) {
-      replies.done(request, ERROR.NONE, false);
+      this.answer(ERROR.NONE);
       return;
     }
     this.#at = request.offset;
@@ -253,26 +261,25 @@ export class Transmission {
   }
 
   #zeroPiece(): boolean {
-    const { request, replies, storage } = this;
+    const { request, storage } = this;
     const keep = (request.flags & COMMAND_FLAG.NO_HOLE) !== 0;
     // A trim is advice: where the host can't, it is not done.
     const trim = request.type === COMMAND.TRIM;
     const fast = trim || (request.flags & COMMAND_FLAG.FAST_ZERO) !== 0;
     const piece = Math.min(this.#end - this.#at, TURN_BYTES);
-    let error = storage.zero(this.#at, piece, keep, fast);
+    let error = storage.zero(this.#at, piece, keep, fast, trim);
+    if (error === ERROR.NONE) this.#noteWrite();
     if (trim && error === ERROR.ENOTSUP) error = ERROR.NONE;
     this.#at += piece;
     if (error !== ERROR.NONE) this.#end = this.#at;
     if (this.busy) return true;
-    const fua = (request.flags & COMMAND_FLAG.FUA) !== 0;
-    if (error === ERROR.NONE && fua) error = storage.flush();
-    replies.done(request, error, false);
+    if (error === ERROR.NONE) error = storage.endZero(this.#isFua);
+    this.answer(error);
     return true;
   }
 
   #blockStatus(): void {
     const { request, replies, storage } = this;
-    const extended = replies.style === STYLE.EXTENDED;
     const max = (request.flags & COMMAND_FLAG.REQ_ONE) !== 0 ? 1 : EXTENTS_MAX;
     const end = request.offset + request.length;
     const dataFirst = storage.dataFrom(request.offset) <= request.offset;
@@ -285,24 +292,6 @@ export class Transmission {
       at = next;
     }
     if (count === 0) this.#lengths[count++] = request.length;
-    const bytes = extended ? EXTENDED_EXTENT_BYTES : EXTENT_BYTES;
-    const head = extended ? 8 : 4;
-    const type = extended ? CHUNK.BLOCK_STATUS_EXT : CHUNK.BLOCK_STATUS;
-    replies.chunk(request, CHUNK_DONE, type, head + count * bytes);
-    let at = replies.reserve(head + count * bytes);
-    putUint32(replies.buffer, at, BASE_ALLOCATION_ID);
-    if (extended) putUint32(replies.buffer, at + 4, count);
-    at += head;
-    for (let i = 0; i < count; i++, at += bytes) {
-      const flags = (i % 2 === 0) === dataFirst ? EXTENT.DATA : EXTENT.HOLE_ZERO;
-      const length = this.#lengths[i] ?? 0;
-      if (extended) {
-        putUint64(replies.buffer, at, length);
-        putUint64(replies.buffer, at + 8, flags);
-      } else {
-        putUint32(replies.buffer, at, length);
-        putUint32(replies.buffer, at + 4, flags);
-      }
-    }
+    replyExtents(replies, request, this.#lengths, count, dataFirst);
   }
 }

@@ -36,6 +36,12 @@ int64_t NowUs() {
   return int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
 }
 
+// More than usual: a large reply fits as a whole. The host may allow less.
+void SetSendBuffer(int fd) {
+  int bytes = kSendBufferBytes;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 napi_value Listen(Arguments& args, const sockaddr* address, socklen_t length, const std::string& shown) {
   int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return args.FailSystem(errno, shown);
@@ -133,9 +139,7 @@ napi_value AcceptStream(const Napi::CallbackInfo& info) {
   if (fd < 0) return errno == EAGAIN ? args.Result(-1) : args.FailSystem(errno, ShowFd(listener));
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // refused by Unix sockets, which need none
-  // Twice the usual: a large reply fits as a whole. The host may allow less.
-  int bytes = kSendBufferBytes;
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  SetSendBuffer(fd);
   return args.Result(fd);
 }
 
@@ -160,6 +164,16 @@ napi_value SetInterest(const Napi::CallbackInfo& info) {
   return args.FailSystem(errno, ShowFd(fd) + " in poller " + ShowFd(poller));
 }
 
+// removeInterest(poller, fd): fd stays open, and somebody else waits for it.
+napi_value RemoveInterest(const Napi::CallbackInfo& info) {
+  Arguments args(info, "epoll_ctl");
+  int poller = args.Descriptor(0, "poller");
+  int fd = args.Descriptor(1, "fd");
+  if (!args.ok()) return args.Undefined();
+  if (epoll_ctl(poller, EPOLL_CTL_DEL, fd, nullptr) == 0) return args.Undefined();
+  return args.FailSystem(errno, ShowFd(fd) + " in poller " + ShowFd(poller));
+}
+
 // waitPoller(poller, out, timeoutMs, spinUs): how many descriptors are ready; out gets them, with a 1 for readable, 2 for
 // writable, 4 for an error or a peer that closed both ways. Asks again for spinUs before it sleeps.
 napi_value WaitPoller(const Napi::CallbackInfo& info) {
@@ -172,12 +186,14 @@ napi_value WaitPoller(const Napi::CallbackInfo& info) {
   int room = static_cast<int>(std::min<size_t>(out.size() / 2, kMaxEvents));
   if (room == 0) return args.Fail(EINVAL, "epoll_wait: out has fewer than 2 elements");
   epoll_event events[kMaxEvents];
-  int count = epoll_wait(poller, events, room, 0);
-  if (count == 0 && timeout_ms > 0) {
-    int64_t until = spin_us > 0 ? NowUs() + spin_us : 0;
-    while (count == 0 && spin_us > 0 && NowUs() < until) count = epoll_wait(poller, events, room, 0);
-    if (count == 0) count = epoll_wait(poller, events, room, timeout_ms);
+  int count = 0;
+  if (spin_us > 0) {
+    int64_t until = NowUs() + spin_us;
+    do {
+      count = epoll_wait(poller, events, room, 0);
+    } while (count == 0 && NowUs() < until);
   }
+  if (count == 0 && (timeout_ms > 0 || spin_us == 0)) count = epoll_wait(poller, events, room, timeout_ms);
   if (count < 0) return errno == EINTR ? args.Result(0) : args.FailSystem(errno, ShowFd(poller));
   for (int index = 0; index < count; index++) {
     uint32_t ready = events[index].events;
@@ -205,6 +221,32 @@ napi_value SignalEvent(const Napi::CallbackInfo& info) {
   return args.FailSystem(errno, ShowFd(fd));
 }
 
+// clearEvent(fd): no longer readable, until it is signalled again.
+napi_value ClearEvent(const Napi::CallbackInfo& info) {
+  Arguments args(info, "read");
+  int fd = args.Descriptor(0, "fd");
+  if (!args.ok()) return args.Undefined();
+  uint64_t count;
+  if (read(fd, &count, sizeof count) == sizeof count || errno == EAGAIN) return args.Undefined();
+  return args.FailSystem(errno, ShowFd(fd));
+}
+
+// socketPair(out): two connected, non-blocking stream sockets.
+napi_value SocketPair(const Napi::CallbackInfo& info) {
+  Arguments args(info, "socketpair");
+  std::span<double> out = args.Doubles(0, "out");
+  if (!args.ok()) return args.Undefined();
+  if (out.size() < 2) return args.Fail(EINVAL, "socketpair: out has fewer than 2 elements");
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
+    return args.FailSystem(errno, "no arguments");
+  }
+  for (int fd : fds) SetSendBuffer(fd);
+  out[0] = fds[0];
+  out[1] = fds[1];
+  return args.Undefined();
+}
+
 }  // namespace
 
 void ExportPoller(napi_env env, napi_value exports) {
@@ -216,9 +258,12 @@ void ExportPoller(napi_env env, napi_value exports) {
                 Export<AcceptStream>("acceptStream"),
                 Export<CreatePoller>("createPoller"),
                 Export<SetInterest>("setInterest"),
+                Export<RemoveInterest>("removeInterest"),
                 Export<WaitPoller>("waitPoller"),
                 Export<CreateEvent>("createEvent"),
                 Export<SignalEvent>("signalEvent"),
+                Export<ClearEvent>("clearEvent"),
+                Export<SocketPair>("socketPair"),
             });
 }
 

@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 import {
   Arena,
   acceptStream,
+  clearEvent,
   closeDescriptor,
   createMemory,
   GONE,
@@ -19,6 +20,7 @@ import {
   PLACE,
   Poller,
   READY,
+  socketPair,
   WakeEvent,
   WOULD_BLOCK,
 } from '../../native/index.js';
@@ -142,6 +144,11 @@ test('a poller tells who is ready, and an event ends its wait', async (t) => {
   t.is(poller.wait(out, 1000, 0), 1);
   t.is(out.at(0), wake.fd);
   refuses(t, 'EEXIST', `fd ${fd}`, () => poller.add(fd, INTEREST.READ));
+  poller.change(fd, INTEREST.WRITE);
+  poller.remove(fd);
+  t.is(poller.wait(out, 1000, 0), 1);
+  t.is(out.at(0), wake.fd);
+  refuses(t, 'ENOENT', `fd ${fd}`, () => poller.remove(fd));
   refuses(t, 'EINVAL', 'timeoutMs is 60001', () => poller.wait(out, 60001, 0));
 });
 
@@ -170,4 +177,36 @@ test('holes of a memfd and of a file', (t) => {
   refuses(t, 'EINVAL', 'offsetBytes is -1', () => nextData(memory.fd, -1));
   const { fd } = temporaryFile(t);
   t.is(nextData(fd, 0), -1);
+});
+
+test('an event that was heard wakes again only after the next signal', (t) => {
+  const poller = new Poller();
+  const wake = new WakeEvent();
+  poller.add(wake.fd, INTEREST.READ);
+  const out = new Float64Array(2);
+  wake.signal();
+  wake.signal();
+  t.is(poller.wait(out, 0, 0), 1);
+  clearEvent(wake.fd);
+  t.is(poller.wait(out, 0, 0), 0);
+  clearEvent(wake.fd);
+  wake.signal();
+  t.is(poller.wait(out, 0, 0), 1);
+  wake.close();
+  poller.close();
+});
+
+test('the two ends of a socket pair hear each other', (t) => {
+  const [left, right] = socketPair();
+  const arena = new Arena([new Uint8Array(new SharedArrayBuffer(4096))]);
+  const text = new TextEncoder().encode('over to you');
+  const triples = Float64Array.of(PLACE.BUFFER, 0, text.length);
+  t.is(arena.send(left, text, triples, 0, 1, 0), text.length);
+  const heard = new Uint8Array(64);
+  t.is(arena.receive(right, 0, 0, 1, heard, 0, 64), text.length);
+  t.deepEqual(heard.subarray(0, text.length), text);
+  t.is(arena.receive(right, 0, 0, 1, heard, 0, 64), WOULD_BLOCK);
+  closeDescriptor(left);
+  t.is(arena.receive(right, 0, 0, 1, heard, 0, 64), 0);
+  closeDescriptor(right);
 });

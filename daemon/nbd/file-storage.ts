@@ -1,0 +1,150 @@
+// A plain disk in a file, as a connection reads and writes it: through memory of the connection, by system calls that
+// block the thread.
+
+import {
+  Arena,
+  closeDescriptor,
+  fallocate,
+  fdatasync,
+  fileStatus,
+  NativeError,
+  nextData,
+  nextHole,
+  openFile,
+  preadInto,
+  pwriteFrom,
+} from '../../native/index.js';
+import { STAGING_BYTES } from './limits.js';
+import { ERROR } from './protocol.js';
+import type { Replies } from './replies.js';
+import { attempt, extentFrom, PlainStorage, type Storage } from './storage.js';
+
+/** A backing file as the thread has it open, for all connections. */
+export class BackingFile {
+  readonly fd: number;
+  /** After a failed fdatasync what was written may be lost: no later one may say otherwise. */
+  failed = false;
+
+  /** Opens it again: errors of writeback are then reported here, whoever else has asked for them. */
+  constructor(
+    fd: number,
+    readonly sizeBytes: number,
+    readonly readOnly: boolean,
+  ) {
+    this.fd = openFile(`/proc/self/fd/${fd}`, { readOnly });
+  }
+
+  close(): void {
+    closeDescriptor(this.fd);
+  }
+}
+
+export class FileStorage extends PlainStorage implements Storage {
+  readonly pieceBytesMax = STAGING_BYTES;
+  readonly arena: Arena;
+  readonly #staging = new Uint8Array(new SharedArrayBuffer(STAGING_BYTES));
+  /** Place for what is read next; from the beginning again when everything was sent. */
+  #used = 0;
+
+  /** @param unused is told when a connection has closed it: another one may have it then */
+  constructor(
+    private readonly file: BackingFile,
+    private readonly unused: (storage: FileStorage) => void,
+  ) {
+    super();
+    this.arena = new Arena([this.#staging]);
+  }
+
+  override close(): void {
+    this.unused(this);
+  }
+
+  canRead(length: number, replies: Replies): boolean {
+    if (replies.empty) this.#used = 0;
+    return STAGING_BYTES - this.#used >= length;
+  }
+
+  read(offset: number, length: number, replies: Replies): number {
+    const at = this.#used;
+    const error = this.copy(offset, this.#staging.subarray(at, at + length));
+    if (error !== ERROR.NONE) return error;
+    this.#used += length;
+    replies.data(at, length);
+    return ERROR.NONE;
+  }
+
+  copy(offset: number, target: Uint8Array): number {
+    return attempt(() => {
+      if (preadInto(this.file.fd, target, offset) === target.length) return;
+      throw new NativeError('EIO', 'pread', 'the backing file was truncated');
+    });
+  }
+
+  place(): number {
+    return -1;
+  }
+
+  placeBytes(): number {
+    return 0;
+  }
+
+  store(at: number, bytes: Uint8Array, from: number, until: number): number {
+    return attempt(() => {
+      this.#checkSize();
+      pwriteFrom(this.file.fd, bytes.subarray(from, until), at);
+      this.#checkSize();
+    });
+  }
+
+  endWrite(fua: boolean): number {
+    return fua ? this.flush() : ERROR.NONE;
+  }
+
+  flush(): number {
+    if (this.file.failed) return ERROR.EIO;
+    const error = attempt(() => {
+      this.#checkSize();
+      fdatasync(this.file.fd);
+    });
+    if (error !== ERROR.NONE) this.file.failed = true;
+    return error;
+  }
+
+  zero(offset: number, length: number, keepBlocks: boolean, fast: boolean): number {
+    const error = attempt(() => {
+      this.#checkSize();
+      fallocate(this.file.fd, keepBlocks ? 'zero' : 'punch', offset, length);
+    });
+    if (error !== ERROR.ENOTSUP || fast) return error;
+    const zeroes = new Uint8Array(Math.min(length, STAGING_BYTES));
+    for (let done = 0; done < length; done += zeroes.length) {
+      const failed = this.store(offset + done, zeroes, 0, Math.min(zeroes.length, length - done));
+      if (failed !== ERROR.NONE) return failed;
+    }
+    return ERROR.NONE;
+  }
+
+  endZero(fua: boolean): number {
+    return fua ? this.flush() : ERROR.NONE;
+  }
+
+  /** Whether it is can only be told by trying. */
+  zeroesFast(): boolean {
+    return true;
+  }
+
+  dataFrom(offset: number): number {
+    return extentFrom(() => nextData(this.file.fd, offset), offset, this.file.sizeBytes);
+  }
+
+  holeFrom(offset: number): number {
+    const { fd, sizeBytes } = this.file;
+    return extentFrom(() => nextHole(fd, offset), sizeBytes, sizeBytes);
+  }
+
+  /** A write past the end of a file that somebody truncated would let it grow, with zeroes where data was. */
+  #checkSize(): void {
+    if (fileStatus(this.file.fd).sizeBytes >= this.file.sizeBytes) return;
+    throw new NativeError('EIO', 'fstat', 'the backing file was truncated');
+  }
+}
