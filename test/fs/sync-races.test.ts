@@ -51,10 +51,12 @@ class Stage {
   constructor() {
     const disk = newDisk(4 * 2 ** 20, { inodes: 128, journalBlocks: 256 });
     this.image = imageOf(disk);
+    const store = new SectorStore();
+    const trace = new Trace(store, store.idsOf(new Uint8Array(this.image.buffer)));
     const queues: TracedQueue[] = [];
     this.rig = new Rig(disk, {
       volume: (m, shared) => {
-        queues.push(new TracedQueue(m, this.image, new SectorStore(), new Trace()));
+        queues.push(new TracedQueue(m, this.image, store, trace));
         return new TracedVolume(m, shared, queues[0]);
       },
     });

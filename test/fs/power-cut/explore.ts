@@ -9,7 +9,7 @@ import { type Minimal, minimise } from './minimise.js';
 import { mountAndCompare } from './mount.js';
 import { type Found, type FoundTree, Recoverer } from './recover.js';
 import { BLOCK_BYTES, SECTOR_BYTES, SectorImage } from './sectors.js';
-import { CrashModel, type CrashPoint } from './trace.js';
+import { CrashPoints, matters, type Unsettled } from './trace.js';
 import { type Allowed, allowedAt, type FoundState, FoundStates, Judge } from './verdict.js';
 import type { Run } from './workload.js';
 
@@ -127,23 +127,23 @@ class Explorer {
   }
 
   search(): Report {
-    const { trace, base, actors } = this.run;
-    const model = new CrashModel(trace, base, this.options.unitBytes / SECTOR_BYTES);
+    const { trace, actors } = this.run;
+    const points = this.points();
     const changes = new Set(
       actors.flatMap(({ names, files }) => [names, ...files].flatMap((h) => [...h.changes()])),
     );
     const totals = { choices: 0n, images: 0n, capped: 0, withoutPairs: 0, openUnitsMost: 0 };
     let found = new Map<Outcome, Int32Array>();
-    let point = model.point();
+    let point = points.at(0);
     let allowed = allowedAt(actors, 0);
     for (let at = 0; at <= trace.length; at++) {
-      const fresh = at === 0 || model.apply(trace.events[at - 1]);
+      const fresh = at === 0 || matters(trace.events[at - 1]);
       if (fresh) {
-        point = model.point();
-        found = this.look(model, point, at);
+        point = points.at(at);
+        found = this.look(point, at);
       }
       if (at === 0 || changes.has(at)) allowed = allowedAt(actors, at);
-      if (fresh || changes.has(at)) this.judgeAll(found, allowed, model, point, at);
+      if (fresh || changes.has(at)) this.judgeAll(found, allowed, point, at);
       const plan = this.plan(point, at);
       totals.choices += point.choices;
       totals.images += point.images;
@@ -167,20 +167,22 @@ class Explorer {
     };
   }
 
+  private points(): CrashPoints {
+    const { trace, base, store } = this.run;
+    return new CrashPoints(trace, base, store, this.options.unitBytes);
+  }
+
   replay(at: number, state: string): string | null {
-    const { trace, base, actors } = this.run;
-    const model = new CrashModel(trace, base, this.options.unitBytes / SECTOR_BYTES);
-    for (const event of trace.events.slice(0, at)) model.apply(event);
-    const point = model.point();
-    this.cursorAt(model, point).to(pick(point.pending, state));
-    return this.problemOf(this.outcome(), allowedAt(actors, at));
+    const point = this.points().at(at);
+    this.cursorAt(point).to(pick(point.pending, state));
+    return this.problemOf(this.outcome(), allowedAt(this.run.actors, at));
   }
 
   /** The images at a crash point, and what they recover to; of each outcome one image. */
-  private look(model: CrashModel, point: CrashPoint, at: number): Map<Outcome, Int32Array> {
+  private look(point: Unsettled, at: number): Map<Outcome, Int32Array> {
     const { pending } = point;
     const found = new Map<Outcome, Int32Array>();
-    const cursor = this.cursorAt(model, point);
+    const cursor = this.cursorAt(point);
     const { limits, most } = this.plan(point, at);
     let count = 0;
     for (const choices of images(pending, limits)) {
@@ -194,7 +196,7 @@ class Explorer {
   }
 
   /** How a point is searched. */
-  private plan(point: CrashPoint, at: number) {
+  private plan(point: Unsettled, at: number) {
     const { cap, sample, pairsUpTo, seed } = this.options;
     const { open } = point.pending;
     const limits = { exhaustUpTo: cap, sample, seed: (seed * 65_537 + at * 4099) >>> 0 };
@@ -211,9 +213,9 @@ class Explorer {
   }
 
   /** Brings the image to the floor of a point, and from one choice to the next. */
-  private cursorAt(model: CrashModel, point: CrashPoint): { to(choices: Int32Array): void } {
+  private cursorAt(point: Unsettled): { to(choices: Int32Array): void } {
     const { image } = this;
-    for (const [sector, id] of model.floor.entries())
+    for (const [sector, id] of point.floor.entries())
       if (image.ids[sector] !== id) image.set(sector, id);
     const current = new Int32Array(point.pending.open.length);
     return {
@@ -310,8 +312,7 @@ class Explorer {
   private judgeAll(
     found: ReadonlyMap<Outcome, Int32Array>,
     allowed: Allowed,
-    model: CrashModel,
-    point: CrashPoint,
+    point: Unsettled,
     at: number,
   ): void {
     for (const [outcome, choices] of found) {
@@ -321,7 +322,7 @@ class Explorer {
       this.failed++;
       if (this.seen.has(problem) || this.failures.length >= this.options.failuresMax) continue;
       this.seen.add(problem);
-      const cursor = this.cursorAt(model, point);
+      const cursor = this.cursorAt(point);
       const minimal = minimise(point.pending, choices, (tried) => {
         cursor.to(tried);
         return this.problemOf(this.outcome(), allowed) !== null;

@@ -111,7 +111,8 @@ export class Recoverer {
           // Everything is written at once here.
         },
       };
-      if (recoverJournal(io, sb).next().done !== true)
+      const recovery = recoverJournal(io, sb);
+      if (recovery.next().done !== true)
         throw new InvariantError('recovery in memory waits for nobody');
       return { problem: null, home };
     } catch (error) {

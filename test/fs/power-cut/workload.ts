@@ -60,7 +60,7 @@ export function runWorkload({ seed, operations, mkfs }: WorkloadOptions): Run {
   const image = imageOf(disk);
   const store = new SectorStore();
   const base = store.idsOf(new Uint8Array(image.buffer));
-  const trace = new Trace();
+  const trace = new Trace(store, base);
   const queues: TracedQueue[] = [];
   const rig = new Rig(disk, {
     mms: ACTORS,
