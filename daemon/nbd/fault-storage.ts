@@ -41,7 +41,7 @@ export class FaultStorage implements Storage {
   constructor(
     private readonly below: Storage,
     private readonly stack: FaultStack,
-    public clock: Clock,
+    readonly clock: Clock,
     private readonly sizeBytes: number,
     private readonly unused: Staging[],
   ) {

@@ -18,6 +18,7 @@ export const diskDataSchema = z.object({
     }),
     z.object({ kind: z.literal('file'), fd: z.int() }),
   ]),
+  cache: z.object({ unitBytes: z.int(), atomicBytes: z.int(), versionBytes: z.int() }).nullable(),
 });
 export type DiskData = z.infer<typeof diskDataSchema>;
 
@@ -54,8 +55,24 @@ export const commandSchema = z.discriminatedUnion('kind', [
     times: z.int(),
   }),
   z.object({ kind: z.literal('fault-unwait'), disk: z.string(), waiter: z.int() }),
+  /** Cut the power of a disk with a volatile cache. The result is a CutResult. */
+  z.object({ kind: z.literal('cut'), disk: z.string(), state: z.string() }),
 ]);
 export type Command = z.infer<typeof commandSchema>;
+
+export const cutResultSchema = z.object({
+  /** With its seed: replays the image where the same requests were made. */
+  state: z.string(),
+  /** Writes that were not durable for sure. */
+  writes: z.int(),
+  /** Units that could have more than one content, and those that lost their newest. */
+  openUnits: z.int(),
+  lostUnits: z.int(),
+  /** How many images there could be, in decimal; null: too entangled to be counted. */
+  images: z.string().nullable(),
+  connections: z.int(),
+});
+export type CutResult = z.infer<typeof cutResultSchema>;
 
 export const requestSchema = z.object({ id: z.int(), command: commandSchema });
 export type CommandRequest = z.infer<typeof requestSchema>;

@@ -22,8 +22,7 @@ export const WALL: Clock = {
 export interface Storage {
   /** Memory that data is sent from and received into. */
   readonly arena: Arena;
-  /** The disk's. */
-  clock: Clock;
+  readonly clock: Clock;
   /** At most so much per read(). */
   readonly pieceBytesMax: number;
   /**
@@ -75,7 +74,7 @@ export interface Storage {
 
 /** What a storage does that asks nobody, delays nothing and keeps nothing. */
 export abstract class PlainStorage {
-  clock: Clock = WALL;
+  readonly clock: Clock = WALL;
   readonly writeId: number = 0;
 
   begin(): number {

@@ -1,12 +1,18 @@
 // A disk as the disks' thread has it: what a connection to it reads and writes at the moment.
 
+import { SLOT_BYTES } from '../../engine/block/cache-slots.js';
+import { VolatileCache } from '../../engine/block/volatile-cache.js';
+import { PinfoldError } from '../protocol/errors.js';
 import type { OpenableExport } from './connection.js';
+import { type PlannedCut, planCut } from './cut.js';
 import { FaultStorage, type Staging } from './fault-storage.js';
 import { BackingFile, FileStorage } from './file-storage.js';
+import { CONNECTIONS_MAX } from './limits.js';
 import { MemoryStorage } from './memory-storage.js';
 import type { DiskData } from './messages.js';
-import type { Storage } from './storage.js';
+import { attempt, type Storage } from './storage.js';
 import { ThreadFaults } from './thread-faults.js';
+import { PINNED_PAGES_MAX, VolatileStorage } from './volatile-storage.js';
 
 export class ThreadDisk implements OpenableExport {
   readonly name: string;
@@ -20,10 +26,14 @@ export class ThreadDisk implements OpenableExport {
   /** Of connections that are over, for the next ones: a thread without an event loop never frees an Arena. */
   readonly #unused: FileStorage[] = [];
   readonly #stagings: Staging[] = [];
+  readonly #cache: VolatileCache | null;
   #epoch = 0;
 
   /** @param onFault called after each firing of a fault layer */
-  constructor(data: DiskData, onFault: () => void) {
+  constructor(
+    private readonly data: DiskData,
+    onFault: () => void = () => undefined,
+  ) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
@@ -36,6 +46,7 @@ export class ThreadDisk implements OpenableExport {
     this.faults = new ThreadFaults(name, sizeBytes, changed, onFault);
     this.#memory =
       source.kind === 'memory' ? new MemoryStorage(source.fd, source.segments, sizeBytes) : null;
+    this.#cache = this.#makeCache();
   }
 
   get epoch(): number {
@@ -43,20 +54,45 @@ export class ThreadDisk implements OpenableExport {
   }
 
   open(): Storage {
-    const { stack, clock } = this.faults;
-    const plain = this.#openPlain();
-    plain.clock = clock;
-    return stack.layers.length === 0
-      ? plain
-      : new FaultStorage(plain, stack, clock, this.sizeBytes, this.#stagings);
+    const { areUsed, stack, clock } = this.faults;
+    const sound = this.#openSound();
+    return !areUsed ? sound : new FaultStorage(sound, stack, clock, this.sizeBytes, this.#stagings);
   }
 
+  /** @throws PinfoldError EINVAL without a volatile cache; see planCut() */
+  planCut(state: string): PlannedCut {
+    if (this.#cache === null) {
+      throw new PinfoldError('EINVAL', `disk ${this.name} has no volatile cache`);
+    }
+    return planCut(this.#cache, state);
+  }
+
+  /** An orderly end: what is in the cache gets to the file. What can't was never flushed. */
   close(): void {
+    const cache = this.#cache;
+    if (cache !== null) {
+      attempt(() => cache.settleAll());
+      cache.close();
+    }
     this.#file?.close();
   }
 
-  /** The disk's own memory or file. */
-  #openPlain(): Storage {
+  #makeCache(): VolatileCache | null {
+    const { cache, sizeBytes } = this.data;
+    if (cache === null) return null;
+    const { unitBytes, atomicBytes, versionBytes } = cache;
+    return new VolatileCache(
+      { sizeBytes, unitBytes, atomicBytes, versionPages: versionBytes / SLOT_BYTES },
+      this.#file?.fd ?? null,
+      (CONNECTIONS_MAX + 1) * PINNED_PAGES_MAX,
+    );
+  }
+
+  /** What lies below the fault layers: the cache, or the disk's own memory or file. */
+  #openSound(): Storage {
+    if (this.#cache !== null) {
+      return new VolatileStorage(this.#cache, this.sizeBytes, this.#file?.fd ?? null);
+    }
     if (this.#memory !== null) return this.#memory;
     if (this.#file === null) throw new RangeError(`the backing file of ${this.name} is not open`);
     return (

@@ -21,7 +21,7 @@ import {
   SPIN_US,
   WAIT_MS,
 } from './limits.js';
-import { type Command, workerDataSchema } from './messages.js';
+import { type Command, type CutResult, workerDataSchema } from './messages.js';
 import type { Clock } from './storage.js';
 import { ThreadDisk } from './thread-disk.js';
 
@@ -108,6 +108,9 @@ class DisksThread {
         this.#disk(command.disk).faults.unwait(command.waiter);
         answer.resolve(null);
         return;
+      case 'cut':
+        answer.resolve(this.#cut(this.#disk(command.disk), command.state));
+        return;
     }
   }
 
@@ -120,6 +123,19 @@ class DisksThread {
   #attach(disk: ThreadDisk, fd: number): void {
     this.#internal.add(fd);
     this.#connections.set(fd, new Connection<ThreadDisk>(fd, this, disk));
+  }
+
+  /** Nobody hears of it, but that the connections are gone. */
+  #cut(disk: ThreadDisk, wanted: string): CutResult {
+    const cut = disk.planCut(wanted);
+    let connections = 0;
+    for (const [fd, connection] of this.#connections) {
+      if (connection.exported !== disk) continue;
+      if (!this.#internal.has(fd)) connections++;
+      this.#close(fd, connection);
+    }
+    cut.carryOut();
+    return { ...cut.result, connections };
   }
 
   #round(longestMs: number): void {

@@ -1,0 +1,36 @@
+// The power cut of a disk with a volatile cache: chosen first, carried out when its connections are dead.
+
+import { randomInt } from 'node:crypto';
+import { checkState, pick } from '../../engine/block/power-cut.js';
+import { countImages } from '../../engine/block/power-cut-count.js';
+import type { VolatileCache } from '../../engine/block/volatile-cache.js';
+import type { CutResult } from './messages.js';
+
+export interface PlannedCut {
+  readonly result: Omit<CutResult, 'connections'>;
+  /** No connection may be open any more. @throws NativeError if the image can't be stored */
+  carryOut(): void;
+}
+
+/**
+ * @param wanted a state of power-cut.ts; `random` and `adversarial` may come without a seed, and get one
+ * @throws Errno EINVAL for a state that is none, or that does not fit
+ */
+export function planCut(cache: VolatileCache, wanted: string): PlannedCut {
+  const state =
+    wanted === 'random' || wanted === 'adversarial' ? `${wanted}:${randomInt(2 ** 32)}` : wanted;
+  checkState(state);
+  const pending = cache.pending();
+  const choices = pick(pending, state);
+  const lost = pending.open.filter(({ versions }, i) => choices[i] < versions.length);
+  return {
+    result: {
+      state,
+      writes: pending.writes.length,
+      openUnits: pending.open.length,
+      lostUnits: lost.length,
+      images: countImages(pending)?.toString() ?? null,
+    },
+    carryOut: () => cache.cut(choices),
+  };
+}
