@@ -42,6 +42,7 @@ export class Calls {
     this.#registerDaemon();
     this.#registerDevices();
     this.#registerFaults();
+    this.#registerRecordings();
     this.#registerVolumes();
     this.#registerNames();
     this.#registerFiles();
@@ -74,10 +75,11 @@ export class Calls {
     const { served, counters } = this.host;
     this.#on(METHODS.list, () =>
       Promise.resolve({
-        disks: [...served.disks.values()].map(({ name, sizeBytes, backing, faults }) => ({
+        disks: [...served.disks.values()].map(({ name, sizeBytes, backing, cache, faults }) => ({
           name,
           sizeBytes,
           backing,
+          cache: cache === null ? null : ('volatile' as const),
           faults: [...faults.texts],
         })),
         regions: [...served.regions.values()].map(({ name, sizeBytes }) => ({ name, sizeBytes })),
@@ -87,6 +89,15 @@ export class Calls {
           backing,
           profile,
         })),
+        exports: [...served.exports.values()].map(
+          ({ name, sizeBytes, volumeName: volume, path: file, readOnly }) => ({
+            name,
+            sizeBytes,
+            volume,
+            file,
+            readOnly,
+          }),
+        ),
       }),
     );
     this.#on(METHODS.statistics, () =>
@@ -108,6 +119,9 @@ export class Calls {
       const disk = findServed('disk', served.disks, name);
       const { handle } = await handles.open('disk', 0, () => Promise.resolve(new OpenedDisk(disk)));
       return { handle, sizeBytes: disk.sizeBytes, sectorBytes: SECTOR_BYTES };
+    });
+    this.#on(METHODS.diskCut, async (caller, { handle, state }) => {
+      return await diskOf(caller, handle).disk.cut(state);
     });
     this.#on(METHODS.regionOpen, async (caller, { name }) => {
       const region = findServed('region', served.regions, name);
@@ -133,6 +147,19 @@ export class Calls {
     this.#on(METHODS.diskFaultWait, async (_, { name, id, times }, signal) => ({
       fired: await faultsOf(name).wait(id, times, signal),
     }));
+  }
+
+  #registerRecordings(): void {
+    const recordingOf = (name: string) =>
+      findServed('disk', this.host.served.disks, name).recording;
+    this.#on(METHODS.diskRecordStart, async (_, { name, ...options }) => {
+      return await recordingOf(name).start(options);
+    });
+    this.#on(METHODS.diskRecordStop, async (_, { name }) => await recordingOf(name).stop());
+    this.#on(METHODS.diskRecordMark, async (_, { name, text }) => {
+      await recordingOf(name).mark(text);
+      return {};
+    });
   }
 
   #registerVolumes(): void {
@@ -252,6 +279,12 @@ export class Calls {
       return {};
     });
   }
+}
+
+function diskOf(caller: Caller, handle: number): OpenedDisk {
+  const opened = caller.handles.get(handle);
+  if (opened instanceof OpenedDisk) return opened;
+  throw wrongKind(handle, opened.label, 'disk');
 }
 
 function volumeOf(caller: Caller, handle: number): OpenedVolume {

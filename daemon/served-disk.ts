@@ -4,9 +4,11 @@ import type { z } from 'zod';
 import type { Disk, DiskCache, DiskStorage } from './disk.js';
 import { DiskFaults } from './faults/disk-faults.js';
 import { DiskLink } from './nbd/link.js';
-import { type Command, type CutResult, cutResultSchema } from './nbd/messages.js';
+import type { Command } from './nbd/messages.js';
 import type { NbdServer } from './nbd/server.js';
 import { PinfoldError } from './protocol/errors.js';
+import { type Cut, cutSchema } from './protocol/methods.js';
+import { DiskRecording } from './recording.js';
 import type { InlineBytes } from './target.js';
 
 export class ServedDisk implements Disk {
@@ -17,6 +19,7 @@ export class ServedDisk implements Disk {
   readonly readOnly: boolean;
   readonly storage: DiskStorage;
   readonly faults = new DiskFaults(this);
+  readonly recording = new DiskRecording(this);
   /** Why it is not served as a plain disk. */
   readonly #reasons = new Set<string>();
   /** Requests that the plain disk is busy with, and who waits for their end. */
@@ -130,7 +133,7 @@ export class ServedDisk implements Disk {
    * @param state see pick() of engine/block/power-cut.ts; `random` and `adversarial` may come without a seed
    * @throws PinfoldError EINVAL for a disk without a cache, or a state that does not fit; nothing has happened then
    */
-  async cut(state: string): Promise<CutResult> {
+  async cut(state: string): Promise<Cut> {
     if (this.cache === null) {
       throw new PinfoldError(
         'EINVAL',
@@ -138,7 +141,7 @@ export class ServedDisk implements Disk {
       );
     }
     const link = this.#link;
-    const result = await this.thread.call({ kind: 'cut', disk: this.name, state }, cutResultSchema);
+    const result = await this.thread.call({ kind: 'cut', disk: this.name, state }, cutSchema);
     // Its end may not have been noticed yet.
     if (this.#link === link) this.#link = null;
     link?.close();

@@ -1,7 +1,13 @@
 // A disk of the daemon. It comes back by itself after a reconnection.
 
 import { FRAME } from '../../daemon/protocol/frame.js';
-import { type Fault, type FaultLayer, METHODS } from '../../daemon/protocol/methods.js';
+import {
+  type Cut,
+  type Fault,
+  type FaultLayer,
+  METHODS,
+  type RecordingSummary,
+} from '../../daemon/protocol/methods.js';
 import type { Link } from './link.js';
 import type { CallOptions, Owner } from './owner.js';
 import { discardRange, readInto, writeAll } from './transfer.js';
@@ -9,6 +15,14 @@ import { discardRange, readInto, writeAll } from './transfer.js';
 export interface WriteOptions extends CallOptions {
   /** Durable before it returns (force unit access). */
   readonly fua?: boolean;
+}
+
+export interface CutOptions extends CallOptions {
+  /**
+   * `drop-all`, `keep-all`, `prefix:N`, `random:SEED`, `adversarial:SEED` (a seed is drawn if it is left away), or a state
+   * that an earlier cut has returned. Default: `random`.
+   */
+  readonly state?: string;
 }
 
 export interface AddedFault {
@@ -24,6 +38,14 @@ export interface AddFaultOptions extends CallOptions {
 export interface WaitForFaultOptions extends CallOptions {
   /** How often it must have fired since it came. Default: once. */
   readonly times?: number;
+}
+
+export interface RecordOptions extends CallOptions {
+  /** Bytes that survive a power cut together: 512 or 4096. Default: as the disk has it, or 512. */
+  readonly unitBytes?: 512 | 4096;
+  /** A trimmed unit may read as garbage after a power cut, drawn from the seed. Default: false, and 1. */
+  readonly garbage?: boolean;
+  readonly seed?: number;
 }
 
 export class Disk {
@@ -85,6 +107,17 @@ export class Disk {
   }
 
   /**
+   * Cuts the power of a disk with a volatile cache: connections die, requests under way end with EIO, and the disk holds
+   * one of the images that were possible. This object stays usable.
+   * @throws PinfoldError EINVAL for a disk without a volatile cache, or a state that is unknown or does not fit
+   */
+  async cut(options: CutOptions = {}): Promise<Cut> {
+    if (this.client.link !== this.#link) await this.#reopen(options);
+    const { state = 'random', signal } = options;
+    return await this.#link.call(METHODS.diskCut, { handle: this.#handle, state }, signal);
+  }
+
+  /**
    * Adds a fault layer: `error,errno=EIO,op=write`, or an object with `kind` and these keys.
    * @returns its number on this disk, and the fault as text with the seed that was drawn if none was given
    * @throws PinfoldError EINVAL naming the key and what is allowed; ENOENT for `before`, ENOSPC
@@ -116,6 +149,30 @@ export class Disk {
     const { times = 1, signal } = options;
     const link = await this.client.up();
     return (await link.call(METHODS.diskFaultWait, { name: this.name, id, times }, signal)).fired;
+  }
+
+  /**
+   * Records what happens to the disk until stopRecording(), for pinfold crash explore. What it holds now counts as durable.
+   * @param path a new file on the daemon's machine, absolute
+   * @throws PinfoldError EBUSY if it is recorded already; EEXIST, ENOENT, EACCES, ENOSPC
+   */
+  async record(path: string, options: RecordOptions = {}): Promise<{ unitBytes: number }> {
+    const { unitBytes = null, garbage = false, seed = 1, signal } = options;
+    const link = await this.client.up();
+    const params = { name: this.name, path, unitBytes, garbage, seed };
+    return await link.call(METHODS.diskRecordStart, params, signal);
+  }
+
+  /** @throws PinfoldError EINVAL if it is not recorded */
+  async stopRecording({ signal }: CallOptions = {}): Promise<RecordingSummary> {
+    const link = await this.client.up();
+    return await link.call(METHODS.diskRecordStop, { name: this.name }, signal);
+  }
+
+  /** Notes a word in the recording, which checkers get to see: that a transaction was committed, say. */
+  async mark(text: string, { signal }: CallOptions = {}): Promise<void> {
+    const link = await this.client.up();
+    await link.call(METHODS.diskRecordMark, { name: this.name, text }, signal);
   }
 
   async close(): Promise<void> {

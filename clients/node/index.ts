@@ -7,6 +7,7 @@ export {
   PinfoldError,
 } from '../../daemon/protocol/errors.js';
 export type {
+  Cut,
   DirectoryEntry,
   Fault,
   FaultLayer,
@@ -22,6 +23,7 @@ export {
 export type {
   AddedFault,
   AddFaultOptions,
+  CutOptions,
   Disk,
   WaitForFaultOptions,
   WriteOptions,

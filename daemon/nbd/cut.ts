@@ -4,10 +4,10 @@ import { randomInt } from 'node:crypto';
 import { checkState, pick } from '../../engine/block/power-cut.js';
 import { countImages } from '../../engine/block/power-cut-count.js';
 import type { VolatileCache } from '../../engine/block/volatile-cache.js';
-import type { CutResult } from './messages.js';
+import type { Cut } from '../protocol/methods.js';
 
 export interface PlannedCut {
-  readonly result: Omit<CutResult, 'connections'>;
+  readonly result: Omit<Cut, 'connections'>;
   /** No connection may be open any more. @throws NativeError if the image can't be stored */
   carryOut(): void;
 }
@@ -29,8 +29,17 @@ export function planCut(cache: VolatileCache, wanted: string): PlannedCut {
       writes: pending.writes.length,
       openUnits: pending.open.length,
       lostUnits: lost.length,
-      images: countImages(pending)?.toString() ?? null,
+      images: shown(countImages(pending)),
     },
     carryOut: () => cache.cut(choices),
   };
+}
+
+/** Exactly, or the order of magnitude of a large number: all its digits would take longer than the cut. */
+function shown(count: bigint | null): string | null {
+  if (count === null || count < 10n ** 15n) return count?.toString() ?? null;
+  const digits = count.toString(16);
+  const exponent =
+    Math.log10(Number.parseInt(digits.slice(0, 12), 16)) + (digits.length - 12) * Math.log10(16);
+  return `1e${Math.floor(exponent)}`;
 }

@@ -41,7 +41,7 @@ export class FaultStorage implements Storage {
   constructor(
     private readonly below: Storage,
     private readonly stack: FaultStack,
-    readonly clock: Clock,
+    public clock: Clock,
     private readonly sizeBytes: number,
     private readonly unused: Staging[],
   ) {

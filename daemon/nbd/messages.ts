@@ -1,9 +1,11 @@
 // What the daemon and the disks' thread say to each other.
 //
 //   daemon -> thread   { id, command }, and the thread's event is signalled, since it sleeps in its poller
-//   thread -> daemon   { id, result } or { id, error }
+//   thread -> daemon   { id, result } or { id, error }; 'left'
 
+import { MessagePort } from 'node:worker_threads';
 import { z } from 'zod';
+import { remoteDataSchema } from './remote-messages.js';
 
 export const diskDataSchema = z.object({
   name: z.string(),
@@ -25,11 +27,25 @@ export type DiskData = z.infer<typeof diskDataSchema>;
 export const workerDataSchema = z.object({
   /** Listening sockets, which the thread owns. */
   listeners: z.array(z.int()),
+  /** A connected socket: the one client that the daemon was started for, or null. */
+  client: z.int().nullable(),
+  /** TLS, if it is configured: whether clients must use it, and the way to the thread that does it. */
+  tls: z
+    .object({
+      mode: z.enum(['required', 'allowed']),
+      handOvers: z.instanceof(MessagePort),
+      /** One 32-bit word: sockets that the other thread owns. */
+      sockets: z.instanceof(SharedArrayBuffer),
+    })
+    .nullable(),
   /** Readable when there are commands. */
   wakeFd: z.int(),
   counters: z.instanceof(SharedArrayBuffer),
-  /** The first one is the default export. */
+  /** The first one is the default export; those that the main thread serves come after the disks. */
   disks: z.array(diskDataSchema),
+  remotes: z.array(remoteDataSchema),
+  /** The way to the main thread, see remote-messages.ts. */
+  remotePort: z.instanceof(MessagePort),
 });
 export type ThreadData = z.infer<typeof workerDataSchema>;
 
@@ -38,6 +54,8 @@ export const commandSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('stop') }),
   /** A client on this socket, which the thread takes over, is connected to the disk: no handshake. */
   z.object({ kind: z.literal('attach'), disk: z.string(), fd: z.int() }),
+  /** Cut the power of a disk with a volatile cache. The result is as of `disk.cut`. */
+  z.object({ kind: z.literal('cut'), disk: z.string(), state: z.string() }),
   /** See ThreadFaults; a fault as text that says it all. */
   z.object({
     kind: z.literal('fault-add'),
@@ -55,27 +73,25 @@ export const commandSchema = z.discriminatedUnion('kind', [
     times: z.int(),
   }),
   z.object({ kind: z.literal('fault-unwait'), disk: z.string(), waiter: z.int() }),
-  /** Cut the power of a disk with a volatile cache. The result is a CutResult. */
-  z.object({ kind: z.literal('cut'), disk: z.string(), state: z.string() }),
+  /** See Recorder. */
+  z.object({
+    kind: z.literal('record-start'),
+    disk: z.string(),
+    path: z.string(),
+    unitBytes: z.int().nullable(),
+    garbage: z.boolean(),
+    seed: z.int(),
+  }),
+  z.object({ kind: z.literal('record-stop'), disk: z.string() }),
+  z.object({ kind: z.literal('record-mark'), disk: z.string(), text: z.string() }),
 ]);
 export type Command = z.infer<typeof commandSchema>;
 
-export const cutResultSchema = z.object({
-  /** With its seed: replays the image where the same requests were made. */
-  state: z.string(),
-  /** Writes that were not durable for sure. */
-  writes: z.int(),
-  /** Units that could have more than one content, and those that lost their newest. */
-  openUnits: z.int(),
-  lostUnits: z.int(),
-  /** How many images there could be, in decimal; null: too entangled to be counted. */
-  images: z.string().nullable(),
-  connections: z.int(),
-});
-export type CutResult = z.infer<typeof cutResultSchema>;
-
 export const requestSchema = z.object({ id: z.int(), command: commandSchema });
 export type CommandRequest = z.infer<typeof requestSchema>;
+
+/** The client of ThreadData has left. */
+export const LEFT = 'left';
 
 export const replySchema = z.object({
   id: z.int(),

@@ -22,7 +22,8 @@ export const WALL: Clock = {
 export interface Storage {
   /** Memory that data is sent from and received into. */
   readonly arena: Arena;
-  readonly clock: Clock;
+  /** The disk's. */
+  clock: Clock;
   /** At most so much per read(). */
   readonly pieceBytesMax: number;
   /**
@@ -74,7 +75,7 @@ export interface Storage {
 
 /** What a storage does that asks nobody, delays nothing and keeps nothing. */
 export abstract class PlainStorage {
-  readonly clock: Clock = WALL;
+  clock: Clock = WALL;
   readonly writeId: number = 0;
 
   begin(): number {

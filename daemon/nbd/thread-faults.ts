@@ -35,11 +35,6 @@ export class ThreadFaults {
     });
   }
 
-  /** There are layers, or have been: what they hold back is measured by this clock. */
-  get areUsed(): boolean {
-    return this.#lastId > 0;
-  }
-
   /**
    * @param before the number of the layer that is asked right after it; null: it is asked last
    * @returns the number of the layer

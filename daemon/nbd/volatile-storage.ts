@@ -7,7 +7,7 @@ import { type Arena, NativeError, nextData, nextHole, preadInto } from '../../na
 import { DIRECT_WRITE_BYTES, REPLY_PIECES, REPLY_ROOM_PIECES, STAGING_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
-import { attempt, extentFrom, type Storage, WALL } from './storage.js';
+import { attempt, type Clock, extentFrom, type Storage, WALL } from './storage.js';
 
 const ZERO_BYTES = ZERO_SLOTS * SLOT_BYTES;
 /** Pages that a read of STAGING_BYTES touches at most. */
@@ -17,7 +17,7 @@ const READ_PAGES_MAX = STAGING_BYTES / SLOT_BYTES + 1;
 export const PINNED_PAGES_MAX = 2 * READ_PAGES_MAX;
 
 export class VolatileStorage implements Storage {
-  readonly clock = WALL;
+  clock: Clock = WALL;
   readonly pieceBytesMax = STAGING_BYTES;
   writeId = 0;
   readonly #incoming = new Incoming();
@@ -78,25 +78,18 @@ export class VolatileStorage implements Storage {
 
   copy(offset: number, target: Uint8Array): number {
     const { cache, fd } = this;
-    const end = offset + target.length;
-    for (let at = offset; at < end; ) {
-      const from = at;
-      const piece = cache.locate(from, end);
-      const bytes = target.subarray(from - offset, from - offset + piece);
-      at += piece;
-      if (cache.found === FOUND.ZEROES) {
-        bytes.fill(0);
-      } else if (cache.found === FOUND.SLOTS) {
-        cache.slots.read(cache.foundAt, bytes);
-      } else {
-        const error = attempt(() => {
-          if (fd !== null && preadInto(fd, bytes, from) === bytes.length) return;
+    return attempt(() => {
+      for (let done = 0; done < target.length; ) {
+        const piece = cache.locate(offset + done, offset + target.length);
+        const into = target.subarray(done, done + piece);
+        if (cache.found === FOUND.ZEROES) into.fill(0);
+        else if (cache.found === FOUND.SLOTS) cache.slots.read(cache.foundAt, into);
+        else if (fd === null || preadInto(fd, into, offset + done) < piece) {
           throw new NativeError('EIO', 'pread', 'the backing file was truncated');
-        });
-        if (error !== ERROR.NONE) return error;
+        }
+        done += piece;
       }
-    }
-    return ERROR.NONE;
+    });
   }
 
   beginWrite(offset: number, length: number): number {

@@ -4,10 +4,12 @@
 import { z } from 'zod';
 import { ERROR_CODES } from './errors.js';
 import {
+  CUT_STATE_CHARACTERS_MAX,
   ERROR_MESSAGE_CHARACTERS_MAX,
   FAULT_CHARACTERS_MAX,
   FAULT_LIST_MAX,
   FINDINGS_MAX,
+  MARK_CHARACTERS_MAX,
   NAME_BYTES_MAX,
   PATH_BYTES_MAX,
   READDIR_ENTRIES_MAX,
@@ -97,6 +99,21 @@ const entrySchema = z.object({
 });
 export type DirectoryEntry = z.infer<typeof entrySchema>;
 
+export const cutSchema = z.object({
+  /** Replays the image where the same requests were made: with its seed. */
+  state: z.string(),
+  /** Writes that were not durable for sure. */
+  writes: count,
+  /** Units that might have held more than one content, and those of them that lost their newest. */
+  openUnits: count,
+  lostUnits: count,
+  /** How many images there might have been: exactly up to 15 digits, then as `1e57`; null: not counted. */
+  images: z.string().nullable(),
+  /** NBD connections that died. */
+  connections: count,
+});
+export type Cut = z.infer<typeof cutSchema>;
+
 export const faultLayerSchema = z.object({
   /** Within its disk; never used again. */
   id: count,
@@ -121,6 +138,14 @@ const faultSchema = z.union([
   ),
 ]);
 export type Fault = z.infer<typeof faultSchema>;
+
+export const recordingSummarySchema = z.object({
+  events: count,
+  lengthBytes: bytes,
+  /** Why it ended before it was stopped, in words: no space, mostly. */
+  failure: z.string().nullable(),
+});
+export type RecordingSummary = z.infer<typeof recordingSummarySchema>;
 
 /** A method by its name on the wire. */
 export interface Method<Params, Result> {
@@ -148,6 +173,7 @@ export const METHODS = {
           name: z.string(),
           sizeBytes: bytes,
           backing: z.string(),
+          cache: z.literal('volatile').nullable(),
           /** Its fault layers, in their order. */
           faults: z.array(z.string()),
         }),
@@ -155,6 +181,16 @@ export const METHODS = {
       regions: z.array(z.object({ name: z.string(), sizeBytes: bytes })),
       volumes: z.array(
         z.object({ name: z.string(), sizeBytes: bytes, backing: z.string(), profile: z.string() }),
+      ),
+      /** Files of volumes, for NBD clients only. */
+      exports: z.array(
+        z.object({
+          name: z.string(),
+          sizeBytes: bytes,
+          volume: z.string(),
+          file: z.string(),
+          readOnly: z.boolean(),
+        }),
       ),
     }),
   ),
@@ -167,6 +203,12 @@ export const METHODS = {
     'disk.open',
     z.strictObject({ name: nameSchema }),
     z.object({ handle, sizeBytes: bytes, sectorBytes: bytes }),
+  ),
+  /** Cuts the power of a disk with a volatile cache; see docs/power-cuts.md. */
+  diskCut: method(
+    'disk.cut',
+    z.strictObject({ handle, state: z.string().max(CUT_STATE_CHARACTERS_MAX) }),
+    cutSchema,
   ),
   /** Asked right before the layer `before`, or last. */
   diskFaultAdd: method(
@@ -191,6 +233,31 @@ export const METHODS = {
     'disk.fault.wait',
     z.strictObject({ name: nameSchema, id: count, times: count.min(1) }),
     z.object({ fired: count }),
+  ),
+  /** Records what happens to a disk in a new file of the daemon's machine; see docs/crash-explorer.md. */
+  diskRecordStart: method(
+    'disk.record.start',
+    z.strictObject({
+      name: nameSchema,
+      path,
+      /** Null: as the disk has it. */
+      unitBytes: z.union([z.literal(512), z.literal(4096)]).nullable(),
+      /** A trimmed unit may read as garbage after a power cut, drawn from the seed. */
+      garbage: z.boolean(),
+      seed: z.int().min(0).max(0xffffffff),
+    }),
+    z.object({ unitBytes: bytes }),
+  ),
+  diskRecordStop: method(
+    'disk.record.stop',
+    z.strictObject({ name: nameSchema }),
+    recordingSummarySchema,
+  ),
+  /** A word of the client in the recording: "transaction 7 committed". */
+  diskRecordMark: method(
+    'disk.record.mark',
+    z.strictObject({ name: nameSchema, text: z.string().min(1).max(MARK_CHARACTERS_MAX) }),
+    none,
   ),
   /** The token is for an ATTACH frame on a connection of its own, which receives the descriptor. */
   regionOpen: method(

@@ -119,15 +119,15 @@ export class CacheSlots {
     }
   }
 
-  /** Copies bytes of the arena, from its byte `at` on, until the target is full. */
+  /** Copies bytes out of the arena, from its byte `at` on. */
   read(at: number, target: Uint8Array): void {
     for (let done = 0; done < target.length; ) {
-      const slot = Math.floor(at / SLOT_BYTES);
-      const place = this.place(slot) + (at % SLOT_BYTES);
-      const piece = this.view(slot).subarray(place, place + target.length - done);
-      target.set(piece, done);
-      at += piece.length;
-      done += piece.length;
+      const slot = Math.floor((at + done) / SLOT_BYTES);
+      const view = this.view(slot);
+      const place = this.place(slot) + ((at + done) % SLOT_BYTES);
+      const length = Math.min(target.length - done, view.length - place);
+      target.set(view.subarray(place, place + length), done);
+      done += length;
     }
   }
 

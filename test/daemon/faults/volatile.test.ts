@@ -18,7 +18,7 @@ async function volatileDisk(t: ExecutionContext, kind: string) {
       ? new MemoryDisk('d', MIB)
       : FileDisk.open('d', `${temporaryFolder(t)}/disk.img`, MIB);
   const disk = new ServedDisk(plain, { unitBytes: 512, atomicBytes: 0, versionBytes: MIB });
-  const server = await NbdServer.start(undefined, [disk], (error) => {
+  const server = await NbdServer.start(undefined, [disk], [], (error) => {
     throw error;
   });
   disk.thread = server;
