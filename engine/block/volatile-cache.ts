@@ -161,7 +161,7 @@ export class VolatileCache {
   /**
    * All of the payload is there: the write becomes visible, as the newest version of each of its units (B2).
    * @returns its number; 0 if it is empty
-   * @throws NativeError if the floor can't be stored; the write did not take place then
+   * @throws NativeError if the floor can't be stored: the write has taken place, or not
    */
   commit(incoming: Incoming): number {
     const { offset, length, count } = incoming;
@@ -180,6 +180,7 @@ export class VolatileCache {
     for (let i = 0; i < count; i++) this.#push(first + i, incoming.slots[i]);
     this.#incomingPages -= count;
     incoming.count = 0;
+    this.#makeRoom(0);
     return seq;
   }
 
@@ -215,6 +216,7 @@ export class VolatileCache {
       else if (this.#floor.empty && this.#pages.get(page) === FLOOR) this.#log.push(SKIP);
       else this.#push(page, zeroes);
     }
+    this.#makeRoom(0);
     return seq;
   }
 
