@@ -5,11 +5,13 @@ import { VolatileCache } from '../../engine/block/volatile-cache.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { OpenableExport } from './connection.js';
 import { type PlannedCut, planCut } from './cut.js';
+import { FaultStorage, type Staging } from './fault-storage.js';
 import { BackingFile, FileStorage } from './file-storage.js';
 import { CONNECTIONS_MAX } from './limits.js';
 import { MemoryStorage } from './memory-storage.js';
 import type { DiskData } from './messages.js';
 import { attempt, type Storage } from './storage.js';
+import { ThreadFaults } from './thread-faults.js';
 import { PINNED_PAGES_MAX, VolatileStorage } from './volatile-storage.js';
 
 export class ThreadDisk implements OpenableExport {
@@ -17,15 +19,18 @@ export class ThreadDisk implements OpenableExport {
   readonly description: string;
   readonly sizeBytes: number;
   readonly readOnly: boolean;
+  readonly faults: ThreadFaults;
   readonly #file: BackingFile | null;
   readonly #cache: VolatileCache | null;
   /** Of a disk in memory: it keeps nothing of a connection. */
   readonly #memory: MemoryStorage | null;
   /** Of connections that are over, for the next ones: a thread without an event loop never frees an Arena. */
   readonly #unused: FileStorage[] = [];
+  readonly #stagings: Staging[] = [];
   #epoch = 0;
 
-  constructor(data: DiskData) {
+  /** @param onFault called after each firing of a fault layer */
+  constructor(data: DiskData, onFault: () => void) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
@@ -33,6 +38,10 @@ export class ThreadDisk implements OpenableExport {
     this.readOnly = readOnly;
     this.#file = source.kind === 'file' ? new BackingFile(source.fd, sizeBytes, readOnly) : null;
     this.#cache = makeCache(data, this.#file?.fd ?? null);
+    const changed = (): void => {
+      this.#epoch++;
+    };
+    this.faults = new ThreadFaults(name, sizeBytes, changed, onFault);
     this.#memory =
       source.kind === 'memory' ? new MemoryStorage(source.fd, source.segments, sizeBytes) : null;
   }
@@ -42,8 +51,12 @@ export class ThreadDisk implements OpenableExport {
   }
 
   open(): Storage {
-    if (this.#cache === null) return this.#openPlain();
-    return new VolatileStorage(this.#cache, this.sizeBytes, this.#file?.fd ?? null);
+    const { stack, clock } = this.faults;
+    const base = this.#openBase();
+    base.clock = clock;
+    return stack.layers.length === 0
+      ? base
+      : new FaultStorage(base, stack, clock, this.sizeBytes, this.#stagings);
   }
 
   /** @throws PinfoldError EINVAL without a volatile cache; see planCut() */
@@ -64,8 +77,11 @@ export class ThreadDisk implements OpenableExport {
     this.#file?.close();
   }
 
-  /** The disk's own memory or file. */
-  #openPlain(): Storage {
+  /** The disk without its faults: its cache, or its own memory or file. */
+  #openBase(): Storage {
+    if (this.#cache !== null) {
+      return new VolatileStorage(this.#cache, this.sizeBytes, this.#file?.fd ?? null);
+    }
     if (this.#memory !== null) return this.#memory;
     if (this.#file === null) throw new RangeError(`the backing file of ${this.name} is not open`);
     return (

@@ -36,6 +36,10 @@ export const SECTOR_BYTES = 512;
 /** Sizes of disks, regions and volumes are multiples of it. */
 export const PAGE_BYTES = 4096;
 
+/** Text that describes a fault; values of one of its keys. */
+export const FAULT_CHARACTERS_MAX = 4096;
+export const FAULT_LIST_MAX = 64;
+
 /** A connection that has not introduced itself by then is closed. */
 export const HANDSHAKE_TIMEOUT_MS = 5000;
 /** A token of a region is good for one connection within this time. */
