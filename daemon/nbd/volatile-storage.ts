@@ -113,18 +113,7 @@ export class VolatileStorage implements Storage {
   }
 
   scatter(at: number, end: number): number {
-    const incoming = this.#incoming;
-    const { ranges } = this;
-    let count = 0;
-    while (at < end && count < RECEIVE_RANGES_MAX) {
-      const length = incoming.placeBytes(at, end);
-      if (count === 0 && at + length === end) return 0;
-      ranges[2 * count] = incoming.place(at);
-      ranges[2 * count + 1] = length;
-      count++;
-      at += length;
-    }
-    return count;
+    return this.#incoming.scatter(at, end, this.ranges);
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
