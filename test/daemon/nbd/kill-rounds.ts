@@ -135,6 +135,7 @@ async function attach(path: string): Promise<Socket> {
  * Rounds on one image, each with a daemon that is killed after a number of replies.
  * @param folder for the image and the socket
  * @param report is told each round
+ * @param cache with one only what was flushed has to be there
  * @throws Error naming what was lost or torn
  */
 export async function killRounds(
@@ -143,17 +144,18 @@ export async function killRounds(
   rounds: number,
   seed: number,
   report: (text: string) => void = () => undefined,
+  cache?: 'volatile',
 ): Promise<KillResult> {
   const random = randomNumbers(seed);
   const image = join(folder, 'disk.img');
-  const ledger = new Ledger(CONNECTIONS * SECTORS);
+  const ledger = new Ledger(CONNECTIONS * SECTORS, cache === undefined);
   const result = { rounds: 0, replies: 0, flushes: 0 };
   for (let round = 0; round < rounds; round++) {
     const socket = join(folder, `${round}.nbd`);
     const config = JSON.stringify({
       socket: join(folder, `${round}.ipc`),
       logLevel: 'silent',
-      disks: [{ name: 'disk', path: image, size: ledger.sectors * SECTOR_BYTES }],
+      disks: [{ name: 'disk', path: image, size: ledger.sectors * SECTOR_BYTES, cache }],
       nbd: { socket },
     });
     const daemon = startProgram(t, 'daemon-program', [config]);

@@ -10,3 +10,11 @@ test('kill -9 loses nothing that was replied to, and tears no sector', async (t)
   const { replies, flushes } = await killRounds(t, temporaryFolder(t), 5, seed);
   t.true(replies > 5 && flushes >= 0);
 });
+
+test('with a volatile cache kill -9 loses nothing that was flushed or had FUA', async (t) => {
+  const seed = Date.now() % 2 ** 31;
+  t.log(`seed ${seed}`);
+  const folder = temporaryFolder(t);
+  const { replies, flushes } = await killRounds(t, folder, 5, seed, undefined, 'volatile');
+  t.true(replies > 5 && flushes >= 0);
+});

@@ -15,7 +15,11 @@ export class Ledger {
   readonly #replied: number[];
   #last = 0;
 
-  constructor(readonly sectors: number) {
+  /** @param durableReplies what was replied to is there, too: only the server dies, and it has no cache */
+  constructor(
+    readonly sectors: number,
+    private readonly durableReplies: boolean,
+  ) {
     this.#history = Array.from({ length: sectors }, () => [{ version: 0, zeroes: true }]);
     this.#replied = Array.from({ length: sectors }, () => 0);
   }
@@ -45,7 +49,7 @@ export class Ledger {
 
   /**
    * Compares an image after the death of the server, and goes on from it.
-   * @returns what is wrong: lost, torn, or from nowhere. The host has not died, so what was replied to is there as well.
+   * @returns what is wrong: lost, torn, or from nowhere.
    */
   check(image: Buffer): string[] {
     const wrong: string[] = [];
@@ -59,7 +63,7 @@ export class Ledger {
       if (found === null) wrong.push(`sector ${sector} is torn`);
       else if (match === undefined)
         wrong.push(`sector ${sector}: version ${found}, flushed was ${floor?.version ?? 0}`);
-      else if (match.version < replied)
+      else if (this.durableReplies && match.version < replied)
         wrong.push(`sector ${sector}: version ${found}, replied to was ${replied}`);
       if (match === undefined) return;
       this.#history[sector] = [match];
