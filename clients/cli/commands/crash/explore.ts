@@ -98,7 +98,7 @@ export function exploreCommand(): Command {
       );
       if (json) printJson(report);
       else print(formatReport(report));
-      const { reason }: { reason: unknown } = interrupt.signal;
+      const reason: unknown = interrupt.signal.reason;
       // The report has said that it was stopped.
       if (reason instanceof CliError) process.exitCode = reason.exit;
       else if (report.failures.length > 0) process.exitCode = EXIT.findings;
