@@ -89,6 +89,15 @@ export class Calls {
           backing,
           profile,
         })),
+        exports: [...served.exports.values()].map(
+          ({ name, sizeBytes, volumeName: volume, path: file, readOnly }) => ({
+            name,
+            sizeBytes,
+            volume,
+            file,
+            readOnly,
+          }),
+        ),
       }),
     );
     this.#on(METHODS.statistics, () =>

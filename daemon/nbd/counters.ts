@@ -1,9 +1,11 @@
-// What the NBD server counts, in memory that its thread writes and the daemon reads.
+// What the NBD server counts, in memory that its threads write, each its own counters, and the daemon reads.
 
 export const COUNTERS = [
   'nbdConnections',
   'nbdConnectionsAccepted',
   'nbdConnectionsRefused',
+  'nbdTlsConnections',
+  'nbdTlsFailures',
   'nbdRequests',
   'nbdErrors',
   'nbdBytesRead',

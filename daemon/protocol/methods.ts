@@ -180,6 +180,16 @@ export const METHODS = {
       volumes: z.array(
         z.object({ name: z.string(), sizeBytes: bytes, backing: z.string(), profile: z.string() }),
       ),
+      /** Files of volumes, for NBD clients only. */
+      exports: z.array(
+        z.object({
+          name: z.string(),
+          sizeBytes: bytes,
+          volume: z.string(),
+          file: z.string(),
+          readOnly: z.boolean(),
+        }),
+      ),
     }),
   ),
   /** Counters of the daemon since it started. */

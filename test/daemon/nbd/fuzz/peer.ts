@@ -51,6 +51,7 @@ function demand(holds: boolean, reason: string): asserts holds {
 export class FuzzedServer {
   readonly poller = new Poller();
   readonly counters = new NbdCounters();
+  readonly tls = 'none' as const;
   readonly exports: readonly OpenableExport[];
   readonly #late: LateDisk;
   /** Of the disk that answers later. */
