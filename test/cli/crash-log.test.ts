@@ -54,21 +54,18 @@ test('export has the order that the kernel logs, and import reads it back', asyn
   t.regex(said, /left out: 1 writes without a reply/);
   t.regex(said, /left out: 512 B that the disk held at first/);
   const entries = entriesOf(readFileSync(log));
-  t.deepEqual(
-    entries,
-    [
-      '3+1 c',
-      '2+1 b',
-      '0+0 flush',
-      '0+0 mark half way',
-      '8+1 fua f',
-      '0+2 a',
-      '3+2 \0',
-      '2+1 discard',
-      '0+0 flush',
-      '9+1 g',
-    ],
-  );
+  t.deepEqual(entries, [
+    '3+1 c',
+    '2+1 b',
+    '0+0 flush',
+    '0+0 mark half way',
+    '8+1 fua f',
+    '0+2 a',
+    '3+2 \0',
+    '2+1 discard',
+    '0+0 flush',
+    '9+1 g',
+  ]);
   await succeeds(t, 'crash', 'import', '--log', log, '--output', back, '--size', '32K');
   const recording = openRecording(back);
   t.teardown(() => recording.close());
