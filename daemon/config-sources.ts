@@ -27,7 +27,7 @@ export interface ServeFlags {
 type DeviceFlag = Readonly<Record<string, string | boolean>>;
 
 const DEVICE_OPTIONS = {
-  disk: ['size', 'path'],
+  disk: ['size', 'path', 'cache', 'unit', 'atomic', 'versions'],
   region: ['size'],
   volume: ['path', 'profile', 'memory'],
 } as const;

@@ -88,6 +88,8 @@ export class Connection<E extends OpenableExport> {
   #options = 0;
   #closing = false;
   #startingTls = false;
+  /** The client has said so: what it asked for before is answered at once. */
+  #leaving = false;
   /** Where the rest of a WRITE's payload goes, and what has gone wrong with it. */
   #writing = false;
   #writeAt = 0;
@@ -149,8 +151,10 @@ export class Connection<E extends OpenableExport> {
     return this.#storage?.clock ?? WALL;
   }
 
+  /** An answer that waits for the client, to read or to end a payload, is not due until it does. */
   get dueUs(): number {
-    return this.#later.nextUs;
+    const waits = this.#writing || this.#skip > 0 || !this.#replies.empty;
+    return waits ? Number.POSITIVE_INFINITY : this.#later.nextUs;
   }
 
   close(): void {
@@ -265,7 +269,8 @@ export class Connection<E extends OpenableExport> {
       } else {
         this.#reopen(transmission);
         if (this.#resume(transmission)) continue;
-        if (!this.#later.hasRoom) return false;
+        if (this.#leaving) this.#closing = true;
+        if (this.#leaving || !this.#later.hasRoom) return false;
         if (!this.#takeRequest(transmission)) return !transmission.canRead;
       }
     }
@@ -287,7 +292,8 @@ export class Connection<E extends OpenableExport> {
 
   /** Answers a postponed request whose time has come. @returns false if there is none */
   #resume(transmission: Transmission): boolean {
-    const parked = this.#later.empty ? null : this.#later.take(this.clock.nowUs());
+    const nowUs = this.#leaving ? Number.POSITIVE_INFINITY : this.clock.nowUs();
+    const parked = this.#later.empty ? null : this.#later.take(nowUs);
     if (parked === null) return false;
     transmission.resume(parked);
     return true;
@@ -372,7 +378,7 @@ export class Connection<E extends OpenableExport> {
     request.delayUs = 0;
     const { type, flags, length } = request;
     if (type === COMMAND.DISC) {
-      this.#closing = true;
+      this.#leaving = true;
       return true;
     }
     const carries = extended ? (flags & COMMAND_FLAG.PAYLOAD_LEN) !== 0 : type === COMMAND.WRITE;

@@ -10,6 +10,7 @@ import {
   Poller,
 } from '../../native/index.js';
 import { PinfoldError } from '../protocol/errors.js';
+import type { Cut } from '../protocol/methods.js';
 import { Commands } from './commands.js';
 import { Connection } from './connection.js';
 import { NbdCounters } from './counters.js';
@@ -98,6 +99,8 @@ class DisksThread {
       case 'attach':
         this.#attach(this.#disk(command.disk), command.fd);
         return null;
+      case 'cut':
+        return this.#cut(this.#disk(command.disk), command.state);
     }
   }
 
@@ -110,6 +113,19 @@ class DisksThread {
   #attach(disk: ThreadDisk, fd: number): void {
     this.#internal.add(fd);
     this.#connections.set(fd, new Connection(fd, this, { kind: 'attached', chosen: disk }));
+  }
+
+  /** Nobody hears of it, but that the connections are gone. */
+  #cut(disk: ThreadDisk, wanted: string): Cut {
+    const cut = disk.planCut(wanted);
+    let connections = 0;
+    for (const [fd, connection] of this.#connections) {
+      if (connection.exported !== disk) continue;
+      if (!this.#internal.has(fd)) connections++;
+      this.#close(fd, connection);
+    }
+    cut.carryOut();
+    return { ...cut.result, connections };
   }
 
   #round(longestMs: number): void {

@@ -28,7 +28,7 @@ export interface Chunk {
 }
 
 /**
- * A daemon with `scratch` (1 MiB), `file` (1 MiB) and `locked` (64 KiB, read-only) on an NBD socket.
+ * A daemon with `scratch`, `file`, `cached` and `cached-file` (1 MiB each) and `locked` (64 KiB, read-only) on an NBD socket.
  * @param filesIn where the disk `file` is kept
  * @param more of the NBD server's configuration
  * @param moreDisks come after those
@@ -47,12 +47,15 @@ export async function startNbd(
     disks: [
       { name: 'file', size: '1M', path: image },
       { name: 'locked', size: '64K', readOnly: true },
+      { name: 'cached', size: '1M', cache: 'volatile' },
+      { name: 'cached-file', size: '1M', path: `${folder}.cached`, cache: 'volatile' },
       ...moreDisks,
     ],
   });
   t.teardown(async () => {
     const { rmSync } = await import('node:fs');
     rmSync(image, { force: true });
+    rmSync(`${folder}.cached`, { force: true });
   });
   return { ...test, socket };
 }

@@ -14,7 +14,8 @@ import {
 import { goData, queries } from '../raw-client.js';
 
 export const SIZE = 320 * 1024;
-export const EXPORTS = ['memory', 'file', 'locked'] as const;
+/** `late` answers later than asked, and is another storage now and then. */
+export const EXPORTS = ['memory', 'file', 'locked', 'late'] as const;
 
 export interface FuzzCase {
   /** How the transmission phase is entered: style, context, export, flags. */
@@ -100,7 +101,7 @@ const PATTERN = Buffer.from(
 export function clientBytes({ entry, options, requests }: FuzzCase): Buffer {
   const choices = new Choices(entry);
   const style = choices.below(3);
-  const name = choices.of<string>('memory', 'file', 'locked', 'memory', 'file', '');
+  const name = choices.of<string>('memory', 'file', 'locked', 'late', 'file', 'late', '');
   const context = choices.below(4) > 0;
   const byName = choices.below(8) === 7;
   const flags = choices.of(3, 3, 3, 1, 3, 0, 2, 3, 3, 3, 3, 7, 3, 0x80000000);

@@ -1,10 +1,11 @@
 // The server's side of a fuzzed connection, in this process: connections over socket pairs, whose turns are called one by
 // one. What comes back is judged by the reference, and the disks are compared with it.
 
-import { Connection } from '../../../../daemon/nbd/connection.js';
+import { Connection, type OpenableExport } from '../../../../daemon/nbd/connection.js';
 import { NbdCounters } from '../../../../daemon/nbd/counters.js';
 import type { DiskData } from '../../../../daemon/nbd/messages.js';
 import { COMMAND, OPTION } from '../../../../daemon/nbd/protocol.js';
+import type { Clock } from '../../../../daemon/nbd/storage.js';
 import { ThreadDisk } from '../../../../daemon/nbd/thread-disk.js';
 import {
   Arena,
@@ -26,6 +27,7 @@ import {
   requestBytes,
   SIZE,
 } from './client-bytes.js';
+import { LateDisk } from './late-disk.js';
 import type { ModelDisk } from './model.js';
 import { Reference } from './reference.js';
 
@@ -36,7 +38,7 @@ const TURNS_MAX = 64;
 const TURN_BYTES = 2048;
 
 interface ServedDisk {
-  readonly exported: ThreadDisk;
+  readonly exported: OpenableExport;
   readonly memory: Memory;
   readonly model: ModelDisk;
 }
@@ -50,34 +52,43 @@ export class FuzzedServer {
   readonly poller = new Poller();
   readonly counters = new NbdCounters();
   readonly tls = 'none' as const;
-  readonly exports: readonly ThreadDisk[];
+  readonly exports: readonly OpenableExport[];
+  readonly #late: LateDisk;
+  /** Of the disk that answers later. */
+  readonly clock: Clock & { us: number } = {
+    virtual: true,
+    us: 0,
+    nowUs() {
+      return this.us;
+    },
+    advance(toUs) {
+      this.us = toUs;
+    },
+  };
   readonly #disks: readonly ServedDisk[];
   readonly #look = Buffer.alloc(SIZE);
   readonly wire = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
   readonly received = Buffer.alloc(RECEIVE_BYTES);
 
   constructor() {
-    this.#disks = EXPORTS.map((name) => {
-      const memory = createMemory(SIZE, { name: `pinfold-fuzz-${name}` });
-      const readOnly = name === 'locked';
-      const source: DiskData['source'] =
-        name === 'file'
-          ? { kind: 'file', fd: memory.fd }
-          : { kind: 'memory', fd: memory.fd, segments: [...memory.segments] };
-      const exported = new ThreadDisk({
-        name,
-        description: name,
-        sizeBytes: SIZE,
-        readOnly,
-        source,
-      });
+    const memories = EXPORTS.map((name) => createMemory(SIZE, { name: `pinfold-fuzz-${name}` }));
+    this.#late = new LateDisk('late', memories.at(-1) ?? createMemory(SIZE), this.clock);
+    this.#disks = EXPORTS.map((name, i) => {
+      const memory = memories[i] ?? createMemory(SIZE);
+      const exported = name === 'late' ? this.#late : plainDisk(name, memory);
+      const { readOnly } = exported;
       return { exported, memory, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
     });
     this.exports = this.#disks.map(({ exported }) => exported);
   }
 
+  /** The disk has another storage from now on. */
+  replaceStorage(): void {
+    this.#late.epoch++;
+  }
+
   close(): void {
-    for (const exported of this.exports) exported.close();
+    for (const { exported } of this.#disks) if (exported instanceof ThreadDisk) exported.close();
     this.poller.close();
     for (const { memory } of this.#disks) memory.close();
   }
@@ -103,8 +114,12 @@ export class FuzzedServer {
 
   /** Every request is answered by now; the connection is closed, or serves on. */
   #settle(peer: Peer, reference: Reference): void {
+    const late = reference.session.chosen?.name === 'late';
+    if (late && reference.ambiguous) return;
+    // Answers that are postponed wait for the end of a payload that has begun, and nonsense ends them.
     const missing = reference.missing();
-    demand(missing === null, missing ?? '');
+    const waits = late && (reference.inPayload || reference.broken);
+    demand(missing === null || waits, missing ?? '');
     demand(
       peer.closed === reference.closes,
       reference.closes ? 'the connection should be closed' : 'the connection is closed',
@@ -138,6 +153,21 @@ export class FuzzedServer {
   }
 }
 
+function plainDisk(name: string, memory: Memory): ThreadDisk {
+  const { fd } = memory;
+  const source: DiskData['source'] =
+    name === 'file' ? { kind: 'file', fd } : { kind: 'memory', fd, segments: [...memory.segments] };
+  const readOnly = name === 'locked';
+  return new ThreadDisk({
+    name,
+    description: name,
+    sizeBytes: SIZE,
+    readOnly,
+    source,
+    cache: null,
+  });
+}
+
 /** Takes over what an unfinished write has left. @returns what is wrong with it */
 function takeUnits(
   bytes: Buffer,
@@ -162,7 +192,7 @@ class Peer {
   closed = false;
   #gone = false;
   readonly #fd: number;
-  readonly #connection: Connection<ThreadDisk>;
+  readonly #connection: Connection<OpenableExport>;
   readonly #triple = Float64Array.from([PLACE.BUFFER, 0, 0]);
   #turns = 0;
   #moved = 0;
@@ -209,8 +239,18 @@ class Peer {
 
   /** Reads what there is, and lets the server go on, until both have nothing to do. */
   #serve(): void {
-    do this.#turn();
-    while (this.#drain() > 0);
+    do {
+      this.#turn();
+      this.server.replaceStorage();
+    } while (this.#drain() > 0 || this.#passTime());
+  }
+
+  /** Puts the clock forward to what was postponed. @returns false if nothing was */
+  #passTime(): boolean {
+    const { dueUs } = this.#connection;
+    if (this.closed || dueUs === Number.POSITIVE_INFINITY) return false;
+    this.server.clock.advance(dueUs);
+    return true;
   }
 
   #turn(): void {
@@ -246,7 +286,8 @@ class Peer {
       if (got <= 0) break;
       all += got;
       const wrong = this.reference.receives(received.subarray(0, got));
-      demand(wrong === null, wrong ?? '');
+      const late = this.reference.session.chosen?.name === 'late';
+      demand(wrong === null || (late && this.reference.ambiguous), wrong ?? '');
     }
     this.#moved += all;
     return all;

@@ -2,7 +2,7 @@
 // is wrong. It knows nothing of how the server works.
 
 import { OPTION_BYTES_MAX, PAYLOAD_BYTES_SKIPPED_MAX } from '../../../../daemon/nbd/limits.js';
-import { BYTES, getUint32, OPTION } from '../../../../daemon/nbd/protocol.js';
+import { BYTES, COMMAND, getUint32, OPTION } from '../../../../daemon/nbd/protocol.js';
 import { type ModelDisk, Snapshot } from './model.js';
 import { type Answer, judgeAnswer, optionRules, type Session } from './option-rules.js';
 import { type Expected, ReplyJudge } from './reply-judge.js';
@@ -19,6 +19,10 @@ export interface OpenWrite {
 export class Reference {
   /** The server has to close the connection, after what was answered before. */
   closes = false;
+  /** Two requests with one cookie are under way: which one a reply is for can't be told, if they may come in any order. */
+  ambiguous = false;
+  /** What came last was no request at all. */
+  broken = false;
   readonly session: Session;
   /** Answers to options that are awaited. */
   readonly #answers: Answer[] = [];
@@ -36,6 +40,12 @@ export class Reference {
   /** In the transmission phase, as far as the client's bytes go. */
   get transmits(): boolean {
     return this.session.chosen !== null;
+  }
+
+  /** A payload is half sent. */
+  get inPayload(): boolean {
+    const request = this.transmits ? parseRequest(this.#sent, this.session.style) : null;
+    return !this.closes && request !== null && request !== 'wrong' && request.payloadBytes > 0;
   }
 
   /** Nothing is half sent. */
@@ -131,11 +141,12 @@ export class Reference {
   #takeRequest(bytes: Buffer, disk: ModelDisk): number {
     const request = parseRequest(bytes, this.session.style);
     if (request === null) return 0;
-    if (request === 'wrong' || request.type === 2) {
-      this.closes = true;
-      return 0;
-    }
-    if (request.payloadBytes > PAYLOAD_BYTES_SKIPPED_MAX) {
+    if (
+      request === 'wrong' ||
+      request.type === COMMAND.DISC ||
+      request.payloadBytes > PAYLOAD_BYTES_SKIPPED_MAX
+    ) {
+      this.broken = request === 'wrong' || request.type !== COMMAND.DISC;
       this.closes = true;
       return 0;
     }
@@ -148,6 +159,13 @@ export class Reference {
       for (const each of this.#pending) each.snapshot?.changed(request.offset, change);
       change.copy(disk.bytes, request.offset);
     }
+    const [high, low] = request.cookie;
+    if (
+      this.#pending.some(
+        (each) => each.request.cookie[0] === high && each.request.cookie[1] === low,
+      )
+    )
+      this.ambiguous = true;
     this.#pending.push({
       request,
       length,
