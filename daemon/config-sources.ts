@@ -11,8 +11,11 @@ export interface ServeFlags {
   readonly config?: string;
   readonly socket?: string;
   readonly disk?: readonly string[];
+  /** `NAME,kind,key=value,...`. */
+  readonly fault?: readonly string[];
   readonly region?: readonly string[];
   readonly volume?: readonly string[];
+  readonly export?: readonly string[];
   readonly nbdSocket?: string;
   readonly nbdTcp?: string;
   readonly nbdActivated?: boolean;
@@ -26,10 +29,14 @@ export interface ServeFlags {
 
 type DeviceFlag = Readonly<Record<string, string | boolean>>;
 
+/** What can be read-only, with `,ro`. */
+const READ_ONLY_KINDS: readonly string[] = ['disk', 'export'];
+
 const DEVICE_OPTIONS = {
   disk: ['size', 'path', 'cache', 'unit', 'atomic', 'versions'],
   region: ['size'],
   volume: ['path', 'profile', 'memory'],
+  export: ['volume', 'file', 'size'],
 } as const;
 
 /**
@@ -47,11 +54,32 @@ export function loadConfig(flags: ServeFlags, defaultSocket: string): Config {
     ...(flags.socket === undefined ? {} : { socket: flags.socket }),
     ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
     ...(nbd === undefined ? {} : { nbd }),
-    disks: [...(file.disks ?? []), ...parseDeviceFlags('disk', flags.disk)],
+    disks: withFaults(
+      [...(file.disks ?? []), ...parseDeviceFlags('disk', flags.disk)],
+      flags.fault,
+    ),
     regions: [...(file.regions ?? []), ...parseDeviceFlags('region', flags.region)],
     volumes: [...(file.volumes ?? []), ...parseDeviceFlags('volume', flags.volume)],
+    exports: [...(file.exports ?? []), ...parseDeviceFlags('export', flags.export)],
   };
   return parseConfig(merged, 'configuration');
+}
+
+/** Adds each `NAME,kind,...` to the disk of that name. */
+function withFaults(
+  disks: readonly Readonly<Record<string, unknown>>[],
+  flags: readonly string[] = [],
+): Readonly<Record<string, unknown>>[] {
+  const split = flags.map((flag) => {
+    const [name = '', ...fault] = flag.split(',');
+    if (disks.some((disk) => disk['name'] === name)) return { name, fault: fault.join(',') };
+    throw new PinfoldError('EINVAL', `--fault ${flag}: no disk is named ${name}`);
+  });
+  return disks.map((disk) => {
+    const more = split.filter(({ name }) => name === disk['name']).map(({ fault }) => fault);
+    const before: unknown = disk['faults'] ?? [];
+    return more.length === 0 ? disk : { ...disk, faults: [before, more].flat() };
+  });
 }
 
 function nbdOf({ nbd }: Partial<ConfigInput>, flags: ServeFlags): Pick<ConfigInput, 'nbd'> {
@@ -126,7 +154,7 @@ function parseDeviceFlags(
     const [name = '', ...options] = flag.split(',');
     const device: Record<string, string | boolean> = { name };
     for (const option of options) {
-      if (kind === 'disk' && option === 'ro') {
+      if (option === 'ro' && READ_ONLY_KINDS.includes(kind)) {
         device['readOnly'] = true;
         continue;
       }

@@ -10,6 +10,7 @@ export const COUNTERS = [
   'nbdErrors',
   'nbdBytesRead',
   'nbdBytesWritten',
+  'faultsFired',
 ] as const;
 
 export type NbdCounter = (typeof COUNTERS)[number];

@@ -31,6 +31,10 @@ export const EXTENTS_MAX = 1024;
 
 /** Requests of one connection whose answer is postponed. */
 export const LATER_MAX = 1024;
+/** Fault layers of one disk. */
+export const FAULT_LAYERS_MAX = 64;
+/** No reply is held back longer by them, see DELAY_US_MAX. */
+export const HELD_BACK_US_MAX = 3_600_000_000;
 
 /** Writes become visible in whole units of this. */
 export const UNIT_BYTES = 512;
@@ -46,16 +50,29 @@ export const REPLY_ROOM_BYTES = 20 * 1024;
 export const REPLY_ROOM_PIECES = 32;
 /** From this length on a READ looks for holes. */
 export const HOLE_SEARCH_BYTES = 64 * 1024;
-/** A disk in a file is read in such pieces, through memory of the connection. */
+/** Memory of a connection for data that does not lie in memory: a disk in a file is read in such pieces. */
 export const STAGING_BYTES = 1024 * 1024;
 /** What one connection may discard, zero or read before others get their turn. */
 export const TURN_BYTES = 16 * 1024 * 1024;
 /** How often one connection is received from before others get their turn. */
 export const TURN_RECEIVES = 16;
 
+/** Payload of BLOCK_STATUS: the effect length and as many contexts as anybody could mean. */
+export const STATUS_PAYLOAD_BYTES_MAX = 4096;
+
+/** What another thread does at once for an export that it serves, and how many such pieces one connection has with it. */
+export const REMOTE_PIECE_BYTES = 256 * 1024;
+export const REMOTE_PIECES_MAX = 64;
+/** A hole is made in longer pieces. */
+export const REMOTE_PUNCH_BYTES = 1024 * 1024 * 1024;
+/** What the main thread begins to copy before others get their turn. */
+export const REMOTE_TURN_BYTES = 1024 * 1024;
+
 /** How long the worker sleeps at most, and how long it looks for more before it sleeps. */
 export const WAIT_MS = 1000;
 export const SPIN_US = 50;
+/** How often in a row it sleeps at once, after looking was in vain again and again. */
+export const SPINS_LEFT_OUT_MAX = 63;
 /** After the daemon was told to stop: how long clients may still hear ESHUTDOWN, and finish what is under way. */
 export const IDLE_GRACE_MS = 200;
 export const BUSY_GRACE_MS = 2000;

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import type { Config } from '../../../daemon/config.js';
 import { loadConfig, type ServeFlags } from '../../../daemon/config-sources.js';
+import { formatFault } from '../../../daemon/faults/spec.js';
 import { runDaemon } from '../../../daemon/run.js';
 import { defaultSocket } from '../daemon/connect.js';
 import { makeCommand, optionsOf } from '../frame/command.js';
@@ -14,12 +15,16 @@ import { print, printJson, tell } from '../frame/output.js';
 const TLS_MODES = ['required', 'allowed'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'];
 
+const WRONG_CONFIG: readonly (string | null)[] = ['EINVAL', 'EEXIST', 'ENODEV'];
+
 const SHAPE = {
   config: z.string().optional(),
   socket: z.string().optional(),
   disk: z.array(z.string()).default([]),
+  fault: z.array(z.string()).default([]),
   region: z.array(z.string()).default([]),
   volume: z.array(z.string()).default([]),
+  export: z.array(z.string()).default([]),
   nbdSocket: z.string().optional(),
   nbdTcp: z.string().optional(),
   nbdActivated: z.boolean().optional(),
@@ -47,6 +52,10 @@ export function serveCommand(): Command {
       'a disk for NBD clients, nbd+unix:///disk0?socket=/tmp/nbd.sock',
     ],
     [
+      'pinfold serve --disk d,size=1G --nbd-socket /tmp/nbd.sock --fault d,delay,mean=2ms --fault d,error,rate=0.001',
+      'the same, slow and with errors: see pinfold disk fault',
+    ],
+    [
       'pinfold serve --disk disk0,size=1G --nbd-tcp 0.0.0.0:10809 --nbd-tls-certificates pki',
       'the same for other machines: TLS only',
     ],
@@ -54,9 +63,16 @@ export function serveCommand(): Command {
       'nbdinfo -- [ pinfold serve --disk disk0,size=1G ]',
       'a daemon for one NBD client, which starts and ends it',
     ],
+    [
+      'pinfold serve --volume home,path=home.img --export vm,volume=home,file=/vm.raw,size=1G --nbd-socket /tmp/nbd.sock',
+      'a file of a volume for NBD clients, nbd+unix:///vm?socket=/tmp/nbd.sock',
+    ],
     ['pinfold serve --config pinfold.json --socket /run/pinfold.sock', 'all of it from a file'],
   ])
-    .option('--config <file>', 'JSON file with sockets, disks[], regions[], volumes[] and limits')
+    .option(
+      '--config <file>',
+      'JSON file with sockets, disks[], regions[], volumes[], exports[] and limits',
+    )
     .option('--socket <path>', `where to listen (default: ${defaultSocket()})`)
     .option(
       '--disk <spec>',
@@ -64,8 +80,18 @@ export function serveCommand(): Command {
         ',cache=volatile[,unit=512|4096][,atomic=SIZE][,versions=SIZE] its power can be cut; repeatable',
       collect,
     )
+    .option(
+      '--fault <spec>',
+      'DISK,KIND[,KEY=VALUE...]: a fault layer for a disk; repeatable, in their order',
+      collect,
+    )
     .option('--region <spec>', 'NAME,size=SIZE; repeatable', collect)
     .option('--volume <spec>', 'NAME,path=FILE[,profile=NAME][,memory=SIZE]; repeatable', collect)
+    .option(
+      '--export <spec>',
+      'NAME,volume=NAME,file=PATH[,size=SIZE][,ro]: a file of a volume for NBD clients; repeatable',
+      collect,
+    )
     .option('--nbd-socket <path>', 'serve the disks over NBD, too, on this Unix socket')
     .option('--nbd-tcp <host:port>', 'the same over TCP; other machines need TLS')
     .option(
@@ -99,16 +125,21 @@ export function serveCommand(): Command {
           disks: config.disks.map(({ name }) => name),
           regions: config.regions.map(({ name }) => name),
           volumes: config.volumes.map(({ name }) => name),
+          exports: config.exports.map(({ name }) => name),
         };
         const nbd = nbdAddresses(config.nbd, nbdPort);
+        const faults = config.disks.flatMap(({ name: disk, faults }) =>
+          faults.map((fault) => ({ disk, fault: formatFault(fault) })),
+        );
         if (json) {
-          printJson({ socket: socketPath, pid: process.pid, ...devices, nbd });
+          printJson({ socket: socketPath, pid: process.pid, ...devices, faults, nbd });
           return;
         }
         // Standard output is the client's, or that of a client which has started this process.
         const say = config.nbd?.stdio === true || config.nbd?.activated === true ? tell : print;
         const where = socketPath === null ? 'NBD clients' : `on ${socketPath}`;
         say(`serving ${where} (pid ${process.pid}): ${listed(devices)}`);
+        for (const { disk, fault } of faults) say(`fault layer of ${disk}: ${fault}`);
         for (const uri of nbd) say(`NBD clients connect to ${uri}`);
       },
     });
@@ -143,7 +174,7 @@ function configOf(given: z.infer<z.ZodObject<typeof SHAPE>>) {
   try {
     return loadConfig(flags, defaultSocket());
   } catch (error) {
-    if (codeOf(error) === 'EINVAL' || codeOf(error) === 'EEXIST') throw usageError(reasonOf(error));
+    if (WRONG_CONFIG.includes(codeOf(error))) throw usageError(reasonOf(error));
     throw error;
   }
 }

@@ -158,14 +158,10 @@ function plainDisk(name: string, memory: Memory): ThreadDisk {
   const source: DiskData['source'] =
     name === 'file' ? { kind: 'file', fd } : { kind: 'memory', fd, segments: [...memory.segments] };
   const readOnly = name === 'locked';
-  return new ThreadDisk({
-    name,
-    description: name,
-    sizeBytes: SIZE,
-    readOnly,
-    source,
-    cache: null,
-  });
+  return new ThreadDisk(
+    { name, description: name, sizeBytes: SIZE, readOnly, source, cache: null },
+    () => undefined,
+  );
 }
 
 /** Takes over what an unfinished write has left. @returns what is wrong with it */
