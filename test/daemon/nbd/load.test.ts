@@ -7,7 +7,8 @@ import fc from 'fast-check';
 import { CONNECTIONS_MAX } from '../../../daemon/nbd/limits.js';
 import { BYTES, COMMAND, OPTION } from '../../../daemon/nbd/protocol.js';
 import { until } from '../../support/test-daemon.js';
-import { clientBytes, damaged, type FuzzCase, fuzzCases } from './fuzz/client-bytes.js';
+import { clientBytes, fuzzCases } from './fuzz/client-bytes.js';
+import { fuzz } from './fuzz/socket-client.js';
 import { DISK_BYTES, type LoadDaemon, MIB, startLoadDaemon } from './load-daemon.js';
 import { RawClient } from './raw-client.js';
 import { Region, RegionClient } from './region-client.js';
@@ -47,27 +48,6 @@ async function beside(
   await Promise.all(working);
   alive();
   for (const worker of workers) t.true(worker.steps >= 20);
-}
-
-/** Sends a case piece by piece and goes away. */
-async function fuzz(path: string, fuzzed: FuzzCase): Promise<void> {
-  const socket = connect(path);
-  socket.on('error', () => undefined);
-  const closed = new Promise((resolve) => socket.once('close', resolve));
-  if (!fuzzed.lazy) socket.resume();
-  const bytes = damaged(clientBytes(fuzzed), fuzzed.damage);
-  let at = 0;
-  for (const length of [...fuzzed.segments, bytes.length]) {
-    const piece = bytes.subarray(at, at + length);
-    at += piece.length;
-    const taken = new Promise<void>((resolve) => socket.write(piece, () => resolve()));
-    await (fuzzed.lazy ? new Promise(setImmediate) : Promise.race([taken, closed]));
-  }
-  if (fuzzed.damage[0] % 2 === 0) socket.end();
-  else socket.destroy();
-  socket.resume();
-  // A server that waits for the rest of a request sees the end.
-  await closed;
 }
 
 test('two hundred clients that send anything, and two that are served all the time', async (t) => {
