@@ -100,7 +100,7 @@ class Soak {
   }
 
   async #stopHalfWay(random: (below: number) => number): Promise<void> {
-    const [fuzzed] = fc.sample(fuzzCases, { numRuns: 1, seed: random(2 ** 31) });
+    const fuzzed = fc.sample(fuzzCases, { numRuns: 1, seed: random(2 ** 31) }).at(0);
     if (fuzzed === undefined) return;
     const bytes = clientBytes(fuzzed);
     const socket = connect(this.daemon.socket);

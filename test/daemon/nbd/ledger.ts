@@ -54,7 +54,7 @@ export class Ledger {
       const match = history.findLast(({ version, zeroes }) =>
         found === 0 ? zeroes : !zeroes && version === found,
       );
-      const [floor] = history;
+      const floor = history.at(0);
       const replied = this.#replied[sector] ?? 0;
       if (found === null) wrong.push(`sector ${sector} is torn`);
       else if (match === undefined)

@@ -137,7 +137,7 @@ export class FuzzedServer {
     const open = reference.openWrite();
     let wrong: string | null = null;
     for (const { exported, memory, model } of this.#disks) {
-      const [segment] = memory.segments;
+      const segment = memory.segments.at(0);
       const bytes =
         model.name !== 'file' && segment !== undefined
           ? Buffer.from(segment)
