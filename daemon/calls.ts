@@ -1,6 +1,7 @@
 // What each method of protocol/methods.ts does.
 
 import type { Counters } from './counters.js';
+import { parseFault } from './faults/spec.js';
 import type { Handles } from './ipc/handles.js';
 import { parsePayload } from './ipc/payload.js';
 import {
@@ -40,6 +41,7 @@ export class Calls {
   constructor(private readonly host: CallHost) {
     this.#registerDaemon();
     this.#registerDevices();
+    this.#registerFaults();
     this.#registerVolumes();
     this.#registerNames();
     this.#registerFiles();
@@ -72,10 +74,12 @@ export class Calls {
     const { served, counters } = this.host;
     this.#on(METHODS.list, () =>
       Promise.resolve({
-        disks: [...served.disks.values()].map(({ name, sizeBytes, backing }) => ({
+        disks: [...served.disks.values()].map(({ name, sizeBytes, backing, cache, faults }) => ({
           name,
           sizeBytes,
           backing,
+          cache: cache === null ? null : ('volatile' as const),
+          faults: [...faults.texts],
         })),
         regions: [...served.regions.values()].map(({ name, sizeBytes }) => ({ name, sizeBytes })),
         volumes: [...served.volumes].map(([name, { sizeBytes, backing, profile }]) => ({
@@ -106,6 +110,9 @@ export class Calls {
       const { handle } = await handles.open('disk', 0, () => Promise.resolve(new OpenedDisk(disk)));
       return { handle, sizeBytes: disk.sizeBytes, sectorBytes: SECTOR_BYTES };
     });
+    this.#on(METHODS.diskCut, async (caller, { handle, state }) => {
+      return await diskOf(caller, handle).disk.cut(state);
+    });
     this.#on(METHODS.regionOpen, async (caller, { name }) => {
       const region = findServed('region', served.regions, name);
       const { handle } = await caller.handles.open('region', 0, () =>
@@ -114,6 +121,22 @@ export class Calls {
       const token = this.host.issueToken(caller, region);
       return { handle, sizeBytes: region.sizeBytes, token };
     });
+  }
+
+  #registerFaults(): void {
+    const faultsOf = (name: string) => findServed('disk', this.host.served.disks, name).faults;
+    this.#on(METHODS.diskFaultAdd, async (_, { name, fault, before }) => {
+      return await faultsOf(name).add(parseFault(fault, `the fault for disk ${name}`), before);
+    });
+    this.#on(METHODS.diskFaultList, async (_, { name }) => ({
+      layers: await faultsOf(name).list(),
+    }));
+    this.#on(METHODS.diskFaultClear, async (_, { name, id }) => ({
+      cleared: await faultsOf(name).clear(id),
+    }));
+    this.#on(METHODS.diskFaultWait, async (_, { name, id, times }, signal) => ({
+      fired: await faultsOf(name).wait(id, times, signal),
+    }));
   }
 
   #registerVolumes(): void {
@@ -233,6 +256,12 @@ export class Calls {
       return {};
     });
   }
+}
+
+function diskOf(caller: Caller, handle: number): OpenedDisk {
+  const opened = caller.handles.get(handle);
+  if (opened instanceof OpenedDisk) return opened;
+  throw wrongKind(handle, opened.label, 'disk');
 }
 
 function volumeOf(caller: Caller, handle: number): OpenedVolume {

@@ -1,14 +1,22 @@
 // The daemon's configuration: its schema, with errors that name the key, the value and what is allowed.
 
 import { z } from 'zod';
+import type { FaultSpec } from '../engine/block/faults/index.js';
+import type { DiskCache } from './disk.js';
+import { parseFault } from './faults/spec.js';
 import { describeIssues } from './issues.js';
 import { parseTcpAddress } from './nbd/address.js';
+import { FAULT_LAYERS_MAX } from './nbd/limits.js';
 import { PinfoldError } from './protocol/errors.js';
 import { DEFAULT_LIMITS, NAME_BYTES_MAX, PAGE_BYTES } from './protocol/limits.js';
 import { nameSchema } from './protocol/methods.js';
 import { formatSize, parseSize } from './size.js';
 
 const SIZE_BYTES_MAX = 2 ** 40;
+/** Of a disk with a volatile cache: what changes as a whole, and how much it holds, unless said otherwise. */
+const UNIT_BYTES = 512;
+const VERSION_BYTES = 64 * 2 ** 20;
+const ATOMIC_BYTES_MAX = 32 * 2 ** 20;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
 
 function integer(min: number, max: number) {
@@ -39,12 +47,50 @@ const name = nameSchema.min(1, { error: `expected a name of 1 to ${NAME_BYTES_MA
 
 const flag = z.boolean({ error: 'expected true or false' });
 
+const faultSchema = z.unknown().transform((fault, context): FaultSpec => {
+  try {
+    return parseFault(fault, 'it');
+  } catch (error) {
+    if (!(error instanceof PinfoldError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message.slice('EINVAL: it: '.length) });
+    return z.NEVER;
+  }
+});
+
 export const diskSchema = z
   .strictObject({
     name,
     size: deviceSize.optional(),
     path: path.optional(),
     readOnly: flag.optional(),
+    /** Writes are durable after FLUSH or FUA only, and the power can be cut: docs/power-cuts.md. */
+    cache: z.literal('volatile', { error: "expected 'volatile', or nothing" }).optional(),
+    unit: size(512, PAGE_BYTES, 512)
+      .refine((bytes) => bytes === 512 || bytes === PAGE_BYTES, { error: 'expected 512 or 4096' })
+      .optional(),
+    atomic: size(512, ATOMIC_BYTES_MAX, 512).optional(),
+    versions: size(2 ** 20, 2 ** 34, PAGE_BYTES).optional(),
+    /** Its fault layers, in the order in which they are asked. */
+    faults: z
+      .array(faultSchema, { error: 'expected a list of faults' })
+      .max(FAULT_LAYERS_MAX)
+      .default([]),
+  })
+  .refine(
+    ({ cache, unit, atomic, versions }) =>
+      cache !== undefined || (unit ?? atomic ?? versions) === undefined,
+    {
+      path: ['cache'],
+      error: "expected 'volatile' where unit, atomic or versions is given",
+    },
+  )
+  .refine(({ cache, readOnly }) => cache === undefined || readOnly !== true, {
+    path: ['cache'],
+    error: 'expected for disks that can be written only',
+  })
+  .refine(({ unit, atomic }) => (atomic ?? 0) % (unit ?? UNIT_BYTES) === 0, {
+    path: ['atomic'],
+    error: 'expected a multiple of unit',
   })
   .refine((disk) => disk.size !== undefined || disk.path !== undefined, {
     path: ['size'],
@@ -75,23 +121,54 @@ const limitsSchema = z
   })
   .prefault({});
 
+const tlsSchema = z
+  .strictObject({
+    /** Whether NBD clients must, or may, use TLS. */
+    mode: z
+      .enum(['required', 'allowed'], { error: 'expected required or allowed' })
+      .default('required'),
+    /** A folder with server-cert.pem and server-key.pem, and ca-cert.pem for verifyPeer. */
+    certificates: path.optional(),
+    /** Clients need a certificate, too. */
+    verifyPeer: flag.default(false),
+    /** A file with lines USER:HEX, instead of certificates. */
+    pskFile: path.optional(),
+  })
+  .refine((tls) => (tls.certificates === undefined) !== (tls.pskFile === undefined), {
+    error: 'expected either certificates (a folder) or pskFile (a file)',
+  })
+  .refine((tls) => !tls.verifyPeer || tls.certificates !== undefined, {
+    path: ['verifyPeer'],
+    error: 'expected only with certificates: a pre-shared key proves who the client is already',
+  });
+
+const nbdSchema = z
+  .strictObject({
+    socket: path.optional(),
+    /** HOST:PORT, of this machine unless TLS is required. */
+    tcp: z.string().optional(),
+    /** Take over the sockets that LISTEN_FDS names. */
+    activated: flag.default(false),
+    /** Serve one client on standard input and output, and end with it. */
+    stdio: flag.default(false),
+    tls: tlsSchema.optional(),
+  })
+  .refine(
+    ({ stdio, socket, tcp, activated }) =>
+      !stdio || (socket === undefined && tcp === undefined && !activated),
+    { path: ['stdio'], error: 'expected without socket, tcp and activated: it serves one client' },
+  );
+
 export const configSchema = z.strictObject({
-  socket: path,
+  /** Where the daemon's own clients connect; none with standard input or inherited sockets for NBD, unless given. */
+  socket: path.optional(),
   allowedUids: z.array(integer(0, 4294967294)).min(1).optional(),
   /** Where disks are served over NBD; the first disk is the default export. */
-  nbd: z
-    .strictObject({
-      socket: path.optional(),
-      /** HOST:PORT of this machine. */
-      tcp: z.string().optional(),
-      /** Take over the sockets that LISTEN_FDS names. */
-      activated: flag.default(false),
-    })
-    .optional(),
+  nbd: nbdSchema.optional(),
   disks: z.array(diskSchema).default([]),
   regions: z.array(regionSchema).default([]),
   volumes: z.array(volumeSchema).default([]),
-  /** All memory disks, regions and page frames together. */
+  /** All memory disks, caches, regions and page frames together. */
   memoryBytesMax: size(2 ** 20, 2 ** 44, 1).default(64 * 2 ** 30),
   limits: limitsSchema,
   logLevel: z
@@ -105,6 +182,16 @@ export type ConfigInput = z.input<typeof configSchema>;
 export type Config = z.output<typeof configSchema>;
 export type DiskConfig = z.output<typeof diskSchema>;
 export type VolumeConfig = z.output<typeof volumeSchema>;
+
+/** The cache of a disk, with what was left out filled in; null if it has none. */
+export function diskCacheOf({ cache, unit, atomic, versions }: DiskConfig): DiskCache | null {
+  if (cache === undefined) return null;
+  return {
+    unitBytes: unit ?? UNIT_BYTES,
+    atomicBytes: atomic ?? 0,
+    versionBytes: versions ?? VERSION_BYTES,
+  };
+}
 
 /**
  * @param origin where the input came from, for messages: a file's path, `command line`
@@ -120,7 +207,12 @@ export function parseConfig(input: unknown, origin: string): Config {
     );
   }
   const config = parsed.data;
-  if (config.nbd?.tcp !== undefined) parseTcpAddress(config.nbd.tcp);
+  if (config.socket === undefined && config.nbd?.stdio !== true && config.nbd?.activated !== true) {
+    throw new PinfoldError('EINVAL', `${origin}: socket is missing: expected a path`);
+  }
+  if (config.nbd?.tcp !== undefined) {
+    parseTcpAddress(config.nbd.tcp, config.nbd.tls?.mode === 'required');
+  }
   checkNames(config, origin);
   checkMemory(config, origin);
   return config;
@@ -138,6 +230,7 @@ function checkNames(config: Config, origin: string): void {
 function checkMemory(config: Config, origin: string): void {
   const sizes = [
     ...config.disks.filter((disk) => disk.path === undefined).map((disk) => disk.size ?? 0),
+    ...config.disks.map((disk) => diskCacheOf(disk)?.versionBytes ?? 0),
     ...config.regions.map((region) => region.size),
     ...config.volumes.map((volume) => volume.memory),
   ];
@@ -145,7 +238,7 @@ function checkMemory(config: Config, origin: string): void {
   if (total <= config.memoryBytesMax) return;
   throw new PinfoldError(
     'ENOMEM',
-    `${origin}: memory disks, regions and page frames need ${formatSize(total)} together, ` +
+    `${origin}: memory disks, caches, regions and page frames need ${formatSize(total)} together, ` +
       `memoryBytesMax is ${formatSize(config.memoryBytesMax)}: lower their sizes or raise it`,
   );
 }

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { destination, type Logger, pino } from 'pino';
 import { z } from 'zod';
-import type { Config, VolumeConfig } from './config.js';
+import { type Config, diskCacheOf, type VolumeConfig } from './config.js';
 import { FileDisk } from './file-disk.js';
 import { Server } from './ipc/server.js';
 import { claimSocketPath } from './ipc/socket-path.js';
@@ -24,12 +24,15 @@ export interface StartOptions {
 }
 
 export interface Daemon {
-  readonly socketPath: string;
+  /** Null if it serves NBD clients only. */
+  readonly socketPath: string | null;
   /** The port of nbd.tcp, or null. */
   readonly nbdPort: number | null;
   readonly log: Logger;
   /** Counters since the start, as `statistics` tells clients. */
   statistics(): Record<string, number>;
+  /** Resolves when the one client has left that nbd.stdio serves; never without. */
+  readonly left: Promise<void>;
   /** Drains requests, says goodbye to clients, syncs and unmounts. Calling it again waits for the same end. */
   close(): Promise<void>;
 }
@@ -61,11 +64,15 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     }
     if (errors.length > 0) throw errors[0];
   };
+  const { socket } = config;
   try {
-    const claim = await claimSocketPath(config.socket);
-    cleanup.push(() => claim.release());
+    if (socket !== undefined) {
+      const claim = await claimSocketPath(socket);
+      cleanup.push(() => claim.release());
+    }
     const served = await openServed(config, log, options, cleanup);
-    const nbd = await startDisksThread(config, served, fatal, cleanup);
+    const nbd = await startDisksThread(config, served, { log, fatal }, cleanup);
+    await addFaults(config, served.disks);
     const allowedUids = config.allowedUids ?? [process.getuid?.() ?? 0];
     const release = packageVersion();
     const server = new Server({ limits: config.limits, allowedUids, release, served, log, fatal });
@@ -78,15 +85,18 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
         },
       });
     }
-    await server.listen(config.socket);
-    cleanup.push(async () => await server.close());
+    if (socket !== undefined) {
+      await server.listen(socket);
+      cleanup.push(async () => await server.close());
+    }
     log.info(
-      { socket: config.socket, disks: config.disks.length, regions: config.regions.length },
+      { socket: socket ?? null, disks: config.disks.length, regions: config.regions.length },
       'serving',
     );
     let closing: Promise<void> | null = null;
     return {
-      socketPath: config.socket,
+      socketPath: socket ?? null,
+      left: nbd?.left ?? new Promise(() => undefined),
       nbdPort: nbd?.port ?? null,
       log,
       statistics: () => ({
@@ -117,12 +127,13 @@ async function openServed(
   cleanup: (() => Promise<void> | void)[],
 ) {
   const disks = new Map<string, ServedDisk>();
-  for (const { name, size, path, readOnly } of config.disks) {
+  for (const each of config.disks) {
+    const { name, size, path, readOnly } = each;
     const plain =
       path === undefined
         ? new MemoryDisk(name, size ?? 0, readOnly)
         : FileDisk.open(name, path, size ?? null, readOnly);
-    const disk = new ServedDisk(plain);
+    const disk = new ServedDisk(plain, diskCacheOf(each));
     disks.set(name, disk);
     cleanup.push(async () => await disk.close());
   }
@@ -146,16 +157,24 @@ async function openServed(
 async function startDisksThread(
   { nbd }: Config,
   served: { disks: ReadonlyMap<string, ServedDisk>; statistics: () => Record<string, number> },
-  fatal: (error: unknown) => void,
+  { log, fatal }: { readonly log: Logger; readonly fatal: (error: unknown) => void },
   cleanup: (() => Promise<void> | void)[],
 ): Promise<NbdServer | null> {
   const disks = [...served.disks.values()];
   if (nbd === undefined && disks.length === 0) return null;
-  const server = await NbdServer.start(nbd, disks, fatal);
+  const server = await NbdServer.start(nbd, disks, fatal, log);
   cleanup.push(async () => await server.close());
   for (const disk of disks) disk.thread = server;
-  if (nbd !== undefined) served.statistics = () => server.statistics();
+  served.statistics = () => server.statistics();
   return server;
+}
+
+/** @throws PinfoldError EINVAL for a fault that could never act on its disk */
+async function addFaults(config: Config, disks: ReadonlyMap<string, ServedDisk>): Promise<void> {
+  for (const { name, faults } of config.disks) {
+    const disk = disks.get(name);
+    for (const fault of faults) await disk?.faults.add(fault, null);
+  }
 }
 
 function packageVersion(): string {

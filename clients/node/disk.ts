@@ -1,7 +1,7 @@
 // A disk of the daemon. It comes back by itself after a reconnection.
 
 import { FRAME } from '../../daemon/protocol/frame.js';
-import { METHODS } from '../../daemon/protocol/methods.js';
+import { type Cut, type Fault, type FaultLayer, METHODS } from '../../daemon/protocol/methods.js';
 import type { Link } from './link.js';
 import type { CallOptions, Owner } from './owner.js';
 import { discardRange, readInto, writeAll } from './transfer.js';
@@ -9,6 +9,29 @@ import { discardRange, readInto, writeAll } from './transfer.js';
 export interface WriteOptions extends CallOptions {
   /** Durable before it returns (force unit access). */
   readonly fua?: boolean;
+}
+
+export interface CutOptions extends CallOptions {
+  /**
+   * `drop-all`, `keep-all`, `prefix:N`, `random:SEED`, `adversarial:SEED` (a seed is drawn if it is left away), or a state
+   * that an earlier cut has returned. Default: `random`.
+   */
+  readonly state?: string;
+}
+
+export interface AddedFault {
+  readonly id: number;
+  readonly fault: string;
+}
+
+export interface AddFaultOptions extends CallOptions {
+  /** The number of the layer that is to be asked right after it. Default: it is asked last. */
+  readonly before?: number;
+}
+
+export interface WaitForFaultOptions extends CallOptions {
+  /** How often it must have fired since it came. Default: once. */
+  readonly times?: number;
 }
 
 export class Disk {
@@ -67,6 +90,51 @@ export class Disk {
   async discard(offset: number, lengthBytes: number, options: CallOptions = {}): Promise<void> {
     if (this.client.link !== this.#link) await this.#reopen(options);
     await discardRange(this.#link, this.#handle, offset, lengthBytes, options.signal);
+  }
+
+  /**
+   * Cuts the power of a disk with a volatile cache: connections die, requests under way end with EIO, and the disk holds
+   * one of the images that were possible. This object stays usable.
+   * @throws PinfoldError EINVAL for a disk without a volatile cache, or a state that is unknown or does not fit
+   */
+  async cut(options: CutOptions = {}): Promise<Cut> {
+    if (this.client.link !== this.#link) await this.#reopen(options);
+    const { state = 'random', signal } = options;
+    return await this.#link.call(METHODS.diskCut, { handle: this.#handle, state }, signal);
+  }
+
+  /**
+   * Adds a fault layer: `error,errno=EIO,op=write`, or an object with `kind` and these keys.
+   * @returns its number on this disk, and the fault as text with the seed that was drawn if none was given
+   * @throws PinfoldError EINVAL naming the key and what is allowed; ENOENT for `before`, ENOSPC
+   */
+  async addFault(fault: Fault, options: AddFaultOptions = {}): Promise<AddedFault> {
+    const { before = null, signal } = options;
+    const link = await this.client.up();
+    return await link.call(METHODS.diskFaultAdd, { name: this.name, fault, before }, signal);
+  }
+
+  /** The fault layers, in the order in which they are asked. */
+  async faults({ signal }: CallOptions = {}): Promise<FaultLayer[]> {
+    const link = await this.client.up();
+    return (await link.call(METHODS.diskFaultList, { name: this.name }, signal)).layers;
+  }
+
+  /** Takes one fault layer away, or all. @returns how many @throws PinfoldError ENOENT */
+  async clearFaults(id: number | null = null, { signal }: CallOptions = {}): Promise<number> {
+    const link = await this.client.up();
+    return (await link.call(METHODS.diskFaultClear, { name: this.name, id }, signal)).cleared;
+  }
+
+  /**
+   * Waits until a fault layer has fired so many times.
+   * @returns how often it has
+   * @throws PinfoldError ENOENT, also if it is cleared meanwhile; AbortError
+   */
+  async waitForFault(id: number, options: WaitForFaultOptions = {}): Promise<number> {
+    const { times = 1, signal } = options;
+    const link = await this.client.up();
+    return (await link.call(METHODS.diskFaultWait, { name: this.name, id, times }, signal)).fired;
   }
 
   async close(): Promise<void> {

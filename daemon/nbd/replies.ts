@@ -19,6 +19,8 @@ export interface Request {
   readonly offsetBytes: Uint8Array;
   /** How much later it is answered, see Storage.begin(). */
   delayUs: number;
+  /** Success is told of its FLUSH or FUA, and nothing is done. */
+  isLie: boolean;
 }
 
 export class Replies {

@@ -11,6 +11,8 @@ export const HEADER_BYTES = 32;
 export const CONTROL_REQUEST_BYTES_MAX = 64 * 1024;
 /** Payload of a control frame that the daemon sends: a page of a directory, statistics. */
 export const CONTROL_REPLY_BYTES_MAX = 1024 * 1024;
+/** The state of a power cut: one that names an image exactly may be long. */
+export const CUT_STATE_CHARACTERS_MAX = 48 * 1024;
 /** Nesting of a control payload. */
 export const CONTROL_DEPTH_MAX = 8;
 /** Data of one read or write. A client cuts longer ones into several requests. */
@@ -33,6 +35,10 @@ export const ERROR_MESSAGE_CHARACTERS_MAX = 2000;
 export const SECTOR_BYTES = 512;
 /** Sizes of disks, regions and volumes are multiples of it. */
 export const PAGE_BYTES = 4096;
+
+/** Text that describes a fault; values of one of its keys. */
+export const FAULT_CHARACTERS_MAX = 4096;
+export const FAULT_LIST_MAX = 64;
 
 /** A connection that has not introduced itself by then is closed. */
 export const HANDSHAKE_TIMEOUT_MS = 5000;

@@ -4,7 +4,10 @@
 import { z } from 'zod';
 import { ERROR_CODES } from './errors.js';
 import {
+  CUT_STATE_CHARACTERS_MAX,
   ERROR_MESSAGE_CHARACTERS_MAX,
+  FAULT_CHARACTERS_MAX,
+  FAULT_LIST_MAX,
   FINDINGS_MAX,
   NAME_BYTES_MAX,
   PATH_BYTES_MAX,
@@ -95,6 +98,44 @@ const entrySchema = z.object({
 });
 export type DirectoryEntry = z.infer<typeof entrySchema>;
 
+export const cutSchema = z.object({
+  /** Replays the image where the same requests were made: with its seed. */
+  state: z.string(),
+  /** Writes that were not durable for sure. */
+  writes: count,
+  /** Units that might have held more than one content, and those of them that lost their newest. */
+  openUnits: count,
+  lostUnits: count,
+  /** How many images there might have been: exactly up to 15 digits, then as `1e57`; null: not counted. */
+  images: z.string().nullable(),
+  /** NBD connections that died. */
+  connections: count,
+});
+export type Cut = z.infer<typeof cutSchema>;
+
+export const faultLayerSchema = z.object({
+  /** Within its disk; never used again. */
+  id: count,
+  /** `error,errno=EIO,op=write,seed=7`: with all that makes the same faults again. */
+  fault: z.string(),
+  /** Requests that it could have acted on, and how often it has. */
+  seen: count,
+  fired: count,
+  /** The last firings in words, the oldest first. */
+  last: z.array(z.string()),
+});
+export type FaultLayer = z.infer<typeof faultLayerSchema>;
+
+/** `error,errno=EIO,op=write`, or an object with `kind` and these keys; docs/disk-faults.md has them all. */
+const faultSchema = z.union([
+  z.string().max(FAULT_CHARACTERS_MAX),
+  z.record(
+    z.string().max(NAME_BYTES_MAX),
+    z.union([z.string(), z.number(), z.boolean(), z.array(z.string()).max(FAULT_LIST_MAX)]),
+  ),
+]);
+export type Fault = z.infer<typeof faultSchema>;
+
 /** A method by its name on the wire. */
 export interface Method<Params, Result> {
   readonly name: string;
@@ -116,7 +157,16 @@ export const METHODS = {
     'list',
     none,
     z.object({
-      disks: z.array(z.object({ name: z.string(), sizeBytes: bytes, backing: z.string() })),
+      disks: z.array(
+        z.object({
+          name: z.string(),
+          sizeBytes: bytes,
+          backing: z.string(),
+          cache: z.literal('volatile').nullable(),
+          /** Its fault layers, in their order. */
+          faults: z.array(z.string()),
+        }),
+      ),
       regions: z.array(z.object({ name: z.string(), sizeBytes: bytes })),
       volumes: z.array(
         z.object({ name: z.string(), sizeBytes: bytes, backing: z.string(), profile: z.string() }),
@@ -132,6 +182,36 @@ export const METHODS = {
     'disk.open',
     z.strictObject({ name: nameSchema }),
     z.object({ handle, sizeBytes: bytes, sectorBytes: bytes }),
+  ),
+  /** Cuts the power of a disk with a volatile cache; see docs/power-cuts.md. */
+  diskCut: method(
+    'disk.cut',
+    z.strictObject({ handle, state: z.string().max(CUT_STATE_CHARACTERS_MAX) }),
+    cutSchema,
+  ),
+  /** Asked right before the layer `before`, or last. */
+  diskFaultAdd: method(
+    'disk.fault.add',
+    z.strictObject({ name: nameSchema, fault: faultSchema, before: count.nullable() }),
+    z.object({ id: count, fault: z.string() }),
+  ),
+  /** In the order in which they are asked. */
+  diskFaultList: method(
+    'disk.fault.list',
+    z.strictObject({ name: nameSchema }),
+    z.object({ layers: z.array(faultLayerSchema) }),
+  ),
+  /** One layer, or all of them; what they hold back is answered. */
+  diskFaultClear: method(
+    'disk.fault.clear',
+    z.strictObject({ name: nameSchema, id: count.nullable() }),
+    z.object({ cleared: count }),
+  ),
+  /** Ends when the layer has fired so many times since it came. */
+  diskFaultWait: method(
+    'disk.fault.wait',
+    z.strictObject({ name: nameSchema, id: count, times: count.min(1) }),
+    z.object({ fired: count }),
   ),
   /** The token is for an ATTACH frame on a connection of its own, which receives the descriptor. */
   regionOpen: method(

@@ -20,6 +20,8 @@ export interface Floor {
   sync(): void;
   /** Copies bytes `start` to `end` of a page that has no entry into a slot. @throws NativeError */
   fill(page: number, slot: number, start: number, end: number): void;
+  /** Copies pages that have no entry into `count` slots, at most 1024. @throws NativeError */
+  load(page: number, slots: Uint32Array, count: number): void;
   /**
    * After a cut: what a page holds, as one entry per unit; FLOOR leaves the unit as the floor has it. The
    * slots of the entries are given back by the caller.
@@ -70,6 +72,10 @@ export class MemoryFloor implements Floor {
 
   fill(_page: number, slot: number, start: number, end: number): void {
     this.slots.zero(slot, start, end);
+  }
+
+  load(_page: number, slots: Uint32Array, count: number): void {
+    for (let i = 0; i < count; i++) this.slots.zero(slots[i], 0, SLOT_BYTES);
   }
 
   compose(page: number, entries: Uint32Array): void {

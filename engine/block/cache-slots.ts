@@ -106,6 +106,31 @@ export class CacheSlots {
     }
   }
 
+  /** Copies bytes into the arena, from its byte `at` on. */
+  write(at: number, bytes: Uint8Array, from: number, until: number): void {
+    while (from < until) {
+      const slot = Math.floor(at / SLOT_BYTES);
+      const view = this.view(slot);
+      const place = this.place(slot) + (at % SLOT_BYTES);
+      const length = Math.min(until - from, view.length - place);
+      view.set(bytes.subarray(from, from + length), place);
+      at += length;
+      from += length;
+    }
+  }
+
+  /** Copies bytes out of the arena, from its byte `at` on. */
+  read(at: number, target: Uint8Array): void {
+    for (let done = 0; done < target.length; ) {
+      const slot = Math.floor((at + done) / SLOT_BYTES);
+      const view = this.view(slot);
+      const place = this.place(slot) + ((at + done) % SLOT_BYTES);
+      const length = Math.min(target.length - done, view.length - place);
+      target.set(view.subarray(place, place + length), done);
+      done += length;
+    }
+  }
+
   /** Copies bytes `start` to `end` of one slot to the same place in another. */
   copy(from: number, to: number, start: number, end: number): void {
     this.view(to).set(this.bytes(from, start, end), this.place(to) + start);

@@ -83,6 +83,15 @@ export class FileFloor implements Floor {
     if (got < end - start) throw truncated();
   }
 
+  load(page: number, slots: Uint32Array, count: number): void {
+    for (let i = 0; i < count; i++) {
+      this.#iov[2 * i] = slots[i] * SLOT_BYTES;
+      this.#iov[2 * i + 1] = SLOT_BYTES;
+    }
+    const got = this.slots.arena.preadv(this.fd, this.#iov, count, page * SLOT_BYTES);
+    if (got < count * SLOT_BYTES) throw truncated();
+  }
+
   compose(page: number, entries: Uint32Array): void {
     const { log, slots, unitBytes } = this;
     for (const [i, entry] of entries.entries()) {

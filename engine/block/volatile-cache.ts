@@ -119,6 +119,12 @@ export class VolatileCache {
         : new FileFloor(fd, sizeBytes, unitBytes, this.#log, this.#pages, this.slots);
   }
 
+  /** Everything is durable: an orderly end. @throws NativeError */
+  settleAll(): void {
+    while (this.#log.head < this.#log.tail) this.#settle();
+    this.#floor.sync();
+  }
+
   /** Bytes of memory that versions occupy now, and the floor if it is in memory. */
   residentBytes(): number {
     return this.#memory.residentBytes();
@@ -154,13 +160,12 @@ export class VolatileCache {
 
   /**
    * All of the payload is there: the write becomes visible, as the newest version of each of its units (B2).
-   * @param earlier what the piece of the same request before this one has returned, or -1
-   * @returns its number, for replied(); `earlier` if it is empty
+   * @returns its number; 0 if it is empty
    * @throws NativeError if the floor can't be stored; the write did not take place then
    */
-  commit(incoming: Incoming, fua: boolean, earlier = -1): number {
+  commit(incoming: Incoming): number {
     const { offset, length, count } = incoming;
-    if (count === 0) return earlier;
+    if (count === 0) return 0;
     const end = offset + length;
     const first = Math.floor(offset / SLOT_BYTES);
     try {
@@ -171,21 +176,19 @@ export class VolatileCache {
       this.abort(incoming);
       throw error;
     }
-    const seq = this.#log.append(KIND.DATA, offset, end, fua, this.#isAtomic(offset, end), earlier);
+    const seq = this.#log.append(KIND.DATA, offset, end, this.#isAtomic(offset, end));
     for (let i = 0; i < count; i++) this.#push(first + i, incoming.slots[i]);
     this.#incomingPages -= count;
     incoming.count = 0;
-    if (fua && this.#floor.stores) this.#persist(seq);
     return seq;
   }
 
   /**
    * WRITE_ZEROES, or a TRIM, that leaves no memory behind.
-   * @param earlier what the piece of the same request before this one has returned, or -1
-   * @returns its number; `earlier` if there was nothing but zeroes already
+   * @returns its number; 0 if there was nothing but zeroes already, for sure
    * @throws NativeError as commit()
    */
-  zero(trim: boolean, offset: number, length: number, fua: boolean, earlier = -1): number {
+  zero(trim: boolean, offset: number, length: number): number {
     let start = offset;
     let end = offset + length;
     if (this.#floor.empty) {
@@ -197,14 +200,14 @@ export class VolatileCache {
       while (last * SLOT_BYTES > start && this.#pages.get(last - 1) === FLOOR) last--;
       end = Math.min(end, last * SLOT_BYTES);
     }
-    if (start >= end) return earlier;
+    if (start >= end) return 0;
     const first = Math.floor(start / SLOT_BYTES);
     const count = Math.ceil(end / SLOT_BYTES) - first;
     this.#makeRoom(count);
     const head = this.#partlyZero(first, start, end);
     const tail = count === 1 ? head : this.#partlyZero(first + count - 1, start, end);
     const kind = trim ? KIND.TRIM : KIND.ZEROES;
-    const seq = this.#log.append(kind, start, end, fua, false, earlier);
+    const seq = this.#log.append(kind, start, end, false);
     const zeroes = this.#log.zeroEntry(seq);
     for (let page = first; page < first + count; page++) {
       const part = page === first ? head : page === first + count - 1 ? tail : NO_SLOT;
@@ -212,18 +215,29 @@ export class VolatileCache {
       else if (this.#floor.empty && this.#pages.get(page) === FLOOR) this.#log.push(SKIP);
       else this.#push(page, zeroes);
     }
-    if (fua && !trim && this.#floor.stores) this.#persist(seq);
     return seq;
   }
 
-  /** The reply to a write was handed out. FUA raises the floor of its own units, and of no others (B5). */
+  /**
+   * A write has FUA: by its reply its own units are durable, and no others for that (B5). A TRIM never is (B8).
+   * @throws NativeError if it can't be stored; no reply may say that it was
+   */
+  fua(seq: number): void {
+    const log = this.#log;
+    const pending = seq >= log.head && log.kind(seq) !== KIND.TRIM;
+    if (pending) log.setFua(seq);
+    if (!this.#floor.stores) return;
+    if (pending) this.#makeDurable(seq);
+    this.#floor.sync();
+  }
+
+  /** The reply to a write was handed out. */
   replied(seq: number): void {
     const log = this.#log;
-    for (let each = seq; each >= log.head; each = log.earlier(each)) {
-      log.setReplied(each);
-      if (log.isFua(each) && !this.#floor.stores && log.kind(each) !== KIND.TRIM)
-        log.setDurable(each);
-    }
+    if (seq < log.head) return;
+    log.setReplied(seq);
+    if (!log.isFua(seq) || log.isDurable(seq)) return;
+    log.setDurable(seq);
     this.#settleDurable();
   }
 
@@ -274,6 +288,11 @@ export class VolatileCache {
       while (page < last && pages.get(page) === before + page);
     }
     return Math.min(page * SLOT_BYTES, end) - at;
+  }
+
+  /** Copies pages where locate() has found the floor into `count` slots of the caller. @throws NativeError */
+  load(page: number, slots: Uint32Array, count: number): void {
+    this.#floor.load(page, slots, count);
   }
 
   /** What a cut at this moment leaves open (B7). */
@@ -380,11 +399,5 @@ export class VolatileCache {
     }
     this.#floor.keep(seq);
     this.#log.setDurable(seq);
-  }
-
-  /** FUA where the floor is stored: durable before the reply is handed out. */
-  #persist(seq: number): void {
-    this.#makeDurable(seq);
-    this.#floor.sync();
   }
 }

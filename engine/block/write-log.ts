@@ -1,6 +1,6 @@
 // The writes of a disk with a volatile cache that are not durable yet for sure, oldest first (B2).
 //
-// A write is known by a number that rises by one. Each one names, for each of its pages in order, what the
+// A write is known by a number that rises by one, from 1 on. Each one names, for each of its pages in order, what the
 // page holds after it:
 //
 //   writes    |  #7  |  #8  |  #9  |                  seq modulo the capacity
@@ -18,12 +18,10 @@ const DURABLE = 2;
 const FUA = 4;
 const ATOMIC = 8;
 
-const NONE = -1;
-
 export class WriteLog {
   /** Writes that are in the log: from head to below tail. */
-  head = 0;
-  tail = 0;
+  head = 1;
+  tail = 1;
   /** Entries of all of them. */
   entryCount = 0;
   readonly #mask: number;
@@ -34,7 +32,6 @@ export class WriteLog {
   readonly #entryFirsts: Uint32Array;
   readonly #entryCounts: Uint32Array;
   readonly #repliedAt: Float64Array;
-  readonly #earlier: Float64Array;
   readonly #entries: Uint32Array;
   #entryNext = 0;
   #clock = 0;
@@ -57,31 +54,19 @@ export class WriteLog {
     this.#entryFirsts = new Uint32Array(writesMax);
     this.#entryCounts = new Uint32Array(writesMax);
     this.#repliedAt = new Float64Array(writesMax);
-    this.#earlier = new Float64Array(writesMax);
     this.#entries = new Uint32Array(entriesMax);
   }
 
-  /**
-   * Appends a write that touches the bytes from `start` to below `end`, without entries yet.
-   * @param earlier the piece of the same request before this one, or -1
-   */
-  append(
-    kind: number,
-    start: number,
-    end: number,
-    fua: boolean,
-    atomic: boolean,
-    earlier: number,
-  ): number {
+  /** Appends a write that touches the bytes from `start` to below `end`, without entries yet. */
+  append(kind: number, start: number, end: number, atomic: boolean): number {
     const seq = this.tail++;
     const at = seq & this.#mask;
     this.#kinds[at] = kind;
-    this.#flags[at] = (fua ? FUA : 0) | (atomic ? ATOMIC : 0);
+    this.#flags[at] = atomic ? ATOMIC : 0;
     this.#starts[at] = start;
     this.#ends[at] = end;
     this.#entryFirsts[at] = this.#entryNext;
     this.#entryCounts[at] = 0;
-    this.#earlier[at] = earlier;
     return seq;
   }
 
@@ -150,14 +135,12 @@ export class WriteLog {
     this.#flags[seq & this.#mask] |= DURABLE;
   }
 
-  isFua(seq: number): boolean {
-    return (this.#flags[seq & this.#mask] & FUA) !== 0;
+  setFua(seq: number): void {
+    this.#flags[seq & this.#mask] |= FUA;
   }
 
-  /** The piece of the same request before this one, if it is still in the log; else -1. */
-  earlier(seq: number): number {
-    const earlier = this.#earlier[seq & this.#mask];
-    return earlier >= this.head ? earlier : NONE;
+  isFua(seq: number): boolean {
+    return (this.#flags[seq & this.#mask] & FUA) !== 0;
   }
 
   setReplied(seq: number): void {

@@ -172,7 +172,15 @@ export class CacheUnderTest {
   }
 
   write(offset: number, data: Buffer, fua = false): number {
-    return this.cache.commit(this.receive(offset, data), fua);
+    const id = this.cache.commit(this.receive(offset, data));
+    if (fua) this.cache.fua(id);
+    return id;
+  }
+
+  zero(trim: boolean, offset: number, length: number, fua = false): number {
+    const id = this.cache.zero(trim, offset, length);
+    if (fua) this.cache.fua(id);
+    return id;
   }
 
   visible(): Buffer {

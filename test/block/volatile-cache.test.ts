@@ -110,9 +110,7 @@ class Run {
     const { real, reference } = this;
     const data = Buffer.alloc(length, kind === 'write' ? (++this.#fill % 255) + 1 : 0);
     const id =
-      kind === 'write'
-        ? real.write(at, data, fua)
-        : real.cache.zero(kind === 'trim', at, length, fua);
+      kind === 'write' ? real.write(at, data, fua) : real.zero(kind === 'trim', at, length, fua);
     reference.write(id, kind === 'write' ? 'data' : kind, at, data, fua);
     // Over a file, what FUA covers is durable before its reply.
     if (fua && this.options.inFile === true) this.#reply(id);
@@ -120,7 +118,7 @@ class Run {
   }
 
   #reply(id: number): void {
-    if (id >= 0) this.real.cache.replied(id);
+    this.real.cache.replied(id);
     this.reference.replied(id);
   }
 
@@ -258,7 +256,7 @@ test('a TRIM may be lost even after a FLUSH, WRITE_ZEROES may not', (t) => {
     const { contents } = imagesOf({ unitBytes: 4096 }, (disk) => {
       disk.cache.replied(disk.write(0, units(4096, 1, 5)));
       disk.cache.flush(disk.cache.flushBegins());
-      disk.cache.replied(disk.cache.zero(trim, 0, 4096, true));
+      disk.cache.replied(disk.zero(trim, 0, 4096, true));
       disk.cache.flush(disk.cache.flushBegins());
     });
     t.is(contents.size, trim ? 2 : 1);
@@ -274,7 +272,7 @@ test('the memory of versions is bounded, and that of zeroed pages goes back', (t
     for (let at = 0; at < sizeBytes; at += mib.length) disk.write(at, mib);
   }
   t.true(disk.cache.residentBytes() <= sizeBytes + 3 * 2 ** 20);
-  for (let at = 0; at < sizeBytes; at += mib.length) disk.cache.zero(true, at, mib.length, false);
+  for (let at = 0; at < sizeBytes; at += mib.length) disk.zero(true, at, mib.length);
   t.true(disk.cache.residentBytes() <= 3 * 2 ** 20);
   disk.close();
 });
