@@ -18,17 +18,23 @@ export interface LoadDaemon {
   readonly sockets: () => number;
 }
 
-/** Serves `memory` and `file`, and `calm-memory` and `calm-file` for those that behave: 32 MiB each. */
+/**
+ * Serves `memory`, `file`, `cached` with a volatile cache, and `calm-memory` and `calm-file` for those that behave: 32 MiB
+ * each.
+ */
 export async function startLoadDaemon(t: Test): Promise<LoadDaemon> {
   const folder = temporaryFolder(t);
   const socket = join(folder, 'nbd');
   const config = JSON.stringify({
     socket: join(folder, 'ipc'),
     logLevel: 'silent',
-    disks: ['', 'calm-'].flatMap((kind) => [
-      { name: `${kind}memory`, size: DISK_BYTES },
-      { name: `${kind}file`, size: DISK_BYTES, path: join(folder, `${kind}disk.img`) },
-    ]),
+    disks: [
+      ...['', 'calm-'].flatMap((kind) => [
+        { name: `${kind}memory`, size: DISK_BYTES },
+        { name: `${kind}file`, size: DISK_BYTES, path: join(folder, `${kind}disk.img`) },
+      ]),
+      { name: 'cached', size: DISK_BYTES, cache: 'volatile' },
+    ],
     nbd: { socket },
   });
   const { process: child, stderr, line } = startProgram(t, 'daemon-program', [config]);
