@@ -42,6 +42,7 @@ export class Calls {
     this.#registerDaemon();
     this.#registerDevices();
     this.#registerFaults();
+    this.#registerRecordings();
     this.#registerVolumes();
     this.#registerNames();
     this.#registerFiles();
@@ -88,6 +89,15 @@ export class Calls {
           backing,
           profile,
         })),
+        exports: [...served.exports.values()].map(
+          ({ name, sizeBytes, volumeName: volume, path: file, readOnly }) => ({
+            name,
+            sizeBytes,
+            volume,
+            file,
+            readOnly,
+          }),
+        ),
       }),
     );
     this.#on(METHODS.statistics, () =>
@@ -137,6 +147,19 @@ export class Calls {
     this.#on(METHODS.diskFaultWait, async (_, { name, id, times }, signal) => ({
       fired: await faultsOf(name).wait(id, times, signal),
     }));
+  }
+
+  #registerRecordings(): void {
+    const recordingOf = (name: string) =>
+      findServed('disk', this.host.served.disks, name).recording;
+    this.#on(METHODS.diskRecordStart, async (_, { name, ...options }) => {
+      return await recordingOf(name).start(options);
+    });
+    this.#on(METHODS.diskRecordStop, async (_, { name }) => await recordingOf(name).stop());
+    this.#on(METHODS.diskRecordMark, async (_, { name, text }) => {
+      await recordingOf(name).mark(text);
+      return {};
+    });
   }
 
   #registerVolumes(): void {

@@ -15,6 +15,7 @@ export interface ServeFlags {
   readonly fault?: readonly string[];
   readonly region?: readonly string[];
   readonly volume?: readonly string[];
+  readonly export?: readonly string[];
   readonly nbdSocket?: string;
   readonly nbdTcp?: string;
   readonly nbdActivated?: boolean;
@@ -28,10 +29,14 @@ export interface ServeFlags {
 
 type DeviceFlag = Readonly<Record<string, string | boolean>>;
 
+/** What can be read-only, with `,ro`. */
+const READ_ONLY_KINDS: readonly string[] = ['disk', 'export'];
+
 const DEVICE_OPTIONS = {
   disk: ['size', 'path', 'cache', 'unit', 'atomic', 'versions'],
   region: ['size'],
   volume: ['path', 'profile', 'memory'],
+  export: ['volume', 'file', 'size'],
 } as const;
 
 /**
@@ -55,6 +60,7 @@ export function loadConfig(flags: ServeFlags, defaultSocket: string): Config {
     ),
     regions: [...(file.regions ?? []), ...parseDeviceFlags('region', flags.region)],
     volumes: [...(file.volumes ?? []), ...parseDeviceFlags('volume', flags.volume)],
+    exports: [...(file.exports ?? []), ...parseDeviceFlags('export', flags.export)],
   };
   return parseConfig(merged, 'configuration');
 }
@@ -148,7 +154,7 @@ function parseDeviceFlags(
     const [name = '', ...options] = flag.split(',');
     const device: Record<string, string | boolean> = { name };
     for (const option of options) {
-      if (kind === 'disk' && option === 'ro') {
+      if (option === 'ro' && READ_ONLY_KINDS.includes(kind)) {
         device['readOnly'] = true;
         continue;
       }

@@ -108,6 +108,18 @@ export const volumeSchema = z.strictObject({
   lockdep: z.boolean({ error: 'expected true or false' }).default(false),
 });
 
+/** A file of a volume that NBD clients can use as a disk. */
+export const exportSchema = z.strictObject({
+  name,
+  /** Name of a volume of this configuration. */
+  volume: name,
+  /** Path in the volume. */
+  file: path,
+  /** The file is made with that size if it is missing or empty. */
+  size: size(1, SIZE_BYTES_MAX, 1).optional(),
+  readOnly: flag.optional(),
+});
+
 const limitsSchema = z
   .strictObject({
     clients: integer(1, 4096).default(DEFAULT_LIMITS.clients),
@@ -163,11 +175,12 @@ export const configSchema = z.strictObject({
   /** Where the daemon's own clients connect; none with standard input or inherited sockets for NBD, unless given. */
   socket: path.optional(),
   allowedUids: z.array(integer(0, 4294967294)).min(1).optional(),
-  /** Where disks are served over NBD; the first disk is the default export. */
+  /** Where disks and exports are served over NBD; the first disk, or else the first export, is the default one. */
   nbd: nbdSchema.optional(),
   disks: z.array(diskSchema).default([]),
   regions: z.array(regionSchema).default([]),
   volumes: z.array(volumeSchema).default([]),
+  exports: z.array(exportSchema).default([]),
   /** All memory disks, caches, regions and page frames together. */
   memoryBytesMax: size(2 ** 20, 2 ** 44, 1).default(64 * 2 ** 30),
   limits: limitsSchema,
@@ -182,6 +195,7 @@ export type ConfigInput = z.input<typeof configSchema>;
 export type Config = z.output<typeof configSchema>;
 export type DiskConfig = z.output<typeof diskSchema>;
 export type VolumeConfig = z.output<typeof volumeSchema>;
+export type ExportConfig = z.output<typeof exportSchema>;
 
 /** The cache of a disk, with what was left out filled in; null if it has none. */
 export function diskCacheOf({ cache, unit, atomic, versions }: DiskConfig): DiskCache | null {
@@ -196,7 +210,7 @@ export function diskCacheOf({ cache, unit, atomic, versions }: DiskConfig): Disk
 /**
  * @param origin where the input came from, for messages: a file's path, `command line`
  * @throws PinfoldError EINVAL naming each wrong key, its value and what is allowed; ENOMEM if the devices need more
- *   memory than memoryBytesMax; EEXIST for a name that is used twice
+ *   memory than memoryBytesMax; EEXIST for a name that is used twice; ENODEV for an export of an unknown volume
  */
 export function parseConfig(input: unknown, origin: string): Config {
   const parsed = configSchema.safeParse(input);
@@ -214,16 +228,36 @@ export function parseConfig(input: unknown, origin: string): Config {
     parseTcpAddress(config.nbd.tcp, config.nbd.tls?.mode === 'required');
   }
   checkNames(config, origin);
+  checkExports(config, origin);
   checkMemory(config, origin);
   return config;
 }
 
 function checkNames(config: Config, origin: string): void {
-  for (const kind of ['disks', 'regions', 'volumes'] as const) {
+  for (const kind of ['disks', 'regions', 'volumes', 'exports'] as const) {
     const names = config[kind].map((device) => device.name);
     const twice = names.find((each, i) => names.indexOf(each) !== i);
     if (twice === undefined) continue;
     throw new PinfoldError('EEXIST', `${origin}: ${kind} has the name ${twice} twice`);
+  }
+}
+
+function checkExports({ exports, disks, volumes, nbd }: Config, origin: string): void {
+  if (exports.length > 0 && nbd === undefined) {
+    throw new PinfoldError(
+      'EINVAL',
+      `${origin}: exports are there for NBD clients, and nbd says nowhere to listen: give nbd.socket (--nbd-socket)`,
+    );
+  }
+  for (const { name, volume } of exports) {
+    if (disks.some((disk) => disk.name === name)) {
+      throw new PinfoldError('EEXIST', `${origin}: a disk and an export are both named ${name}`);
+    }
+    if (volumes.some((each) => each.name === volume)) continue;
+    throw new PinfoldError(
+      'ENODEV',
+      `${origin}: the export ${name} is of volume ${volume}, and no volume is named so`,
+    );
   }
 }
 

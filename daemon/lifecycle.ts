@@ -5,12 +5,14 @@ import { destination, type Logger, pino } from 'pino';
 import { z } from 'zod';
 import { type Config, diskCacheOf, type VolumeConfig } from './config.js';
 import { FileDisk } from './file-disk.js';
+import { exportGate, FileExport } from './file-export.js';
 import { Server } from './ipc/server.js';
 import { claimSocketPath } from './ipc/socket-path.js';
 import type { MachineService } from './machine-service.js';
 import { MemoryDisk } from './memory-disk.js';
 import { NbdServer } from './nbd/server.js';
 import { Region } from './region.js';
+import { findServed } from './served.js';
 import { ServedDisk } from './served-disk.js';
 import { openVolumeService } from './volume-service.js';
 
@@ -149,20 +151,41 @@ async function openServed(
     volumes.set(volume.name, service);
     cleanup.push(async () => await service.close());
   }
+  const exports = await openExports(config, volumes, cleanup);
   const statistics = (): Record<string, number> => ({});
-  return { disks, regions, volumes, statistics };
+  return { disks, regions, volumes, exports, statistics };
+}
+
+async function openExports(
+  config: Config,
+  volumes: ReadonlyMap<string, MachineService>,
+  cleanup: (() => Promise<void> | void)[],
+): Promise<Map<string, FileExport>> {
+  const exports = new Map<string, FileExport>();
+  const gates = new Map(config.volumes.map(({ name, memory }) => [name, exportGate(memory)]));
+  for (const each of config.exports) {
+    const volume = findServed('volume', volumes, each.volume);
+    const exported = await FileExport.open(each, volume, findServed('volume', gates, each.volume));
+    exports.set(each.name, exported);
+    cleanup.push(async () => await exported.close());
+  }
+  return exports;
 }
 
 /** The thread is there as soon as there is a disk: any may get a cache or faults. */
 async function startDisksThread(
   { nbd }: Config,
-  served: { disks: ReadonlyMap<string, ServedDisk>; statistics: () => Record<string, number> },
+  served: {
+    disks: ReadonlyMap<string, ServedDisk>;
+    exports: ReadonlyMap<string, FileExport>;
+    statistics: () => Record<string, number>;
+  },
   { log, fatal }: { readonly log: Logger; readonly fatal: (error: unknown) => void },
   cleanup: (() => Promise<void> | void)[],
 ): Promise<NbdServer | null> {
   const disks = [...served.disks.values()];
   if (nbd === undefined && disks.length === 0) return null;
-  const server = await NbdServer.start(nbd, disks, fatal, log);
+  const server = await NbdServer.start(nbd, disks, [...served.exports.values()], fatal, log);
   cleanup.push(async () => await server.close());
   for (const disk of disks) disk.thread = server;
   served.statistics = () => server.statistics();

@@ -8,6 +8,7 @@ import type { Command } from './nbd/messages.js';
 import type { NbdServer } from './nbd/server.js';
 import { PinfoldError } from './protocol/errors.js';
 import { type Cut, cutSchema } from './protocol/methods.js';
+import { DiskRecording } from './recording.js';
 import type { InlineBytes } from './target.js';
 
 export class ServedDisk implements Disk {
@@ -18,6 +19,7 @@ export class ServedDisk implements Disk {
   readonly readOnly: boolean;
   readonly storage: DiskStorage;
   readonly faults = new DiskFaults(this);
+  readonly recording = new DiskRecording(this);
   /** Why it is not served as a plain disk. */
   readonly #reasons = new Set<string>();
   /** Requests that the plain disk is busy with, and who waits for their end. */

@@ -10,32 +10,22 @@ import {
   OPTIONS_MAX,
   PAYLOAD_BYTES_SKIPPED_MAX,
   RECEIVE_BYTES,
+  STATUS_PAYLOAD_BYTES_MAX,
   TURN_RECEIVES,
   UNIT_BYTES,
 } from './limits.js';
-import {
-  BYTES,
-  COMMAND,
-  COMMAND_FLAG,
-  ERROR,
-  getUint16,
-  getUint32,
-  getUint64,
-  IHAVEOPT,
-  MAGIC,
-} from './protocol.js';
-import { Replies, type Request, STYLE } from './replies.js';
+import { BYTES, COMMAND, COMMAND_FLAG, ERROR, getUint32, IHAVEOPT } from './protocol.js';
+import { newRequest, Replies, STYLE } from './replies.js';
+import { headerBytes, readHeader } from './request-header.js';
 import { type Clock, type Storage, WALL } from './storage.js';
 import { Transmission } from './transmission.js';
 
-/** Payload of BLOCK_STATUS: the effect length and as many contexts as anybody could mean. */
-const STATUS_PAYLOAD_BYTES_MAX = 4096;
-
 /**
  * What comes of a turn: wait for the socket, come again without waiting, or it is over. After 'tls' the next byte on the
- * socket belongs to TLS, and this object to the past: what the client said so far must not count any more.
+ * socket belongs to TLS, and this object to the past: what the client said so far must not count any more. After 'remote' a
+ * RemoteConnection goes on with handOver().
  */
-export type Turn = 'wait' | 'again' | 'tls' | 'closed';
+export type Turn = 'wait' | 'again' | 'tls' | 'remote' | 'closed';
 
 /** How a connection begins: with a greeting; under TLS, which began after one; or, for the daemon itself, at a disk. */
 export type Beginning<E> =
@@ -47,7 +37,8 @@ export type Beginning<E> =
 export interface OpenableExport extends Export {
   /** Another number than before: open() gives another storage now. */
   readonly epoch: number;
-  open(): Storage;
+  /** @returns null if another thread serves it: always, or never */
+  open(): Storage | null;
 }
 
 export interface ConnectionHost<E extends OpenableExport> {
@@ -56,6 +47,18 @@ export interface ConnectionHost<E extends OpenableExport> {
   readonly counters: NbdCounters;
   /** Before a client has asked for TLS. */
   readonly tls: TlsState;
+}
+
+/** What a connection leaves to its successor. */
+export interface HandOver {
+  readonly fd: number;
+  readonly replies: Replies;
+  /** Of RECEIVE_BYTES; what was received and not consumed lies from `head` to `tail`. */
+  readonly buffer: Uint8Array;
+  readonly head: number;
+  readonly tail: number;
+  readonly exported: Export;
+  readonly hasContext: boolean;
 }
 
 /** Received through before an export is chosen. */
@@ -70,16 +73,7 @@ export class Connection<E extends OpenableExport> {
   #tail = 0;
   readonly #replies = new Replies();
   readonly #handshake: Handshake<E>;
-  readonly #request: Request = {
-    flags: 0,
-    type: 0,
-    offset: 0,
-    length: 0,
-    cookie: new Uint8Array(8),
-    offsetBytes: new Uint8Array(8),
-    delayUs: 0,
-    isLie: false,
-  };
+  readonly #request = newRequest();
   readonly #later = new Later();
   #export: E | null = null;
   #epoch = 0;
@@ -173,6 +167,7 @@ export class Connection<E extends OpenableExport> {
       this.#transmission?.sent();
       if (this.#closing) return 'closed';
       if (this.#startingTls) return 'tls';
+      if (this.#isRemote) return 'remote';
       if (more) continue;
       if (!this.#later.hasRoom) return this.#wait(INTEREST.NONE);
       const got = this.#receive();
@@ -245,12 +240,12 @@ export class Connection<E extends OpenableExport> {
   }
 
   get #headerBytes(): number {
-    return this.#replies.style === STYLE.EXTENDED ? BYTES.EXTENDED_REQUEST : BYTES.REQUEST;
+    return headerBytes(this.#replies.style);
   }
 
   /** Goes through what was received. @returns true if it can go on once the replies were sent */
   #consume(): boolean {
-    while (!this.#closing && !this.#startingTls) {
+    while (!this.#closing && !this.#startingTls && !this.#isRemote) {
       const transmission = this.#transmission;
       if (transmission?.busy === true) {
         if (!this.#replies.hasRoom || !transmission.canRead) return true;
@@ -288,7 +283,7 @@ export class Connection<E extends OpenableExport> {
     this.#storage?.close();
     this.#epoch = this.#export.epoch;
     this.#storage = this.#export.open();
-    transmission.use(this.#storage);
+    if (this.#storage !== null) transmission.use(this.#storage);
   }
 
   /** Answers a postponed request whose time has come. @returns false if there is none */
@@ -341,13 +336,35 @@ export class Connection<E extends OpenableExport> {
     if (next === 'transmission' && chosen !== null) this.#open(chosen, hasContext);
   }
 
+  /** Its export is served by another thread. */
+  get #isRemote(): boolean {
+    return this.#export !== null && this.#storage === null;
+  }
+
+  /** What a RemoteConnection needs, which owns all of it from now on. */
+  handOver(): HandOver | null {
+    const { chosen, hasContext } = this.#handshake;
+    if (chosen === null) return null;
+    return {
+      fd: this.fd,
+      replies: this.#replies,
+      buffer: this.#buffer,
+      head: this.#head,
+      tail: this.#tail,
+      exported: chosen,
+      hasContext,
+    };
+  }
+
   #open(chosen: E, hasContext: boolean): void {
     this.#export = chosen;
     this.#epoch = chosen.epoch;
-    this.#storage = chosen.open();
+    const storage = chosen.open();
+    if (storage === null) return;
+    this.#storage = storage;
     this.#transmission = new Transmission(
       chosen,
-      this.#storage,
+      storage,
       this.#replies,
       this.#later,
       hasContext,
@@ -358,26 +375,16 @@ export class Connection<E extends OpenableExport> {
   /** @returns false if more bytes are needed, or memory for what is read */
   #takeRequest(transmission: Transmission): boolean {
     const at = this.#head;
-    const headerBytes = this.#headerBytes;
+    const header = this.#headerBytes;
     const available = this.#tail - at;
-    if (available < headerBytes) return false;
+    if (available < header) return false;
     const buffer = this.#buffer;
-    const extended = headerBytes === BYTES.EXTENDED_REQUEST;
-    if (getUint32(buffer, at) !== (extended ? MAGIC.EXTENDED_REQUEST : MAGIC.REQUEST)) {
+    const extended = header === BYTES.EXTENDED_REQUEST;
+    const request = this.#request;
+    if (!readHeader(buffer, at, this.#replies.style, request)) {
       this.#closing = true;
       return true;
     }
-    const request = this.#request;
-    request.flags = getUint16(buffer, at + 4);
-    request.type = getUint16(buffer, at + 6);
-    for (let i = 0; i < 8; i++) {
-      request.cookie[i] = buffer[at + 8 + i] ?? 0;
-      request.offsetBytes[i] = buffer[at + 16 + i] ?? 0;
-    }
-    request.offset = getUint64(buffer, at + 16);
-    request.length = extended ? getUint64(buffer, at + 24) : getUint32(buffer, at + 24);
-    request.delayUs = 0;
-    request.isLie = false;
     const { type, flags, length } = request;
     if (type === COMMAND.DISC) {
       this.#leaving = true;
@@ -395,14 +402,14 @@ export class Connection<E extends OpenableExport> {
       payload <= STATUS_PAYLOAD_BYTES_MAX &&
       !this.stopping
     ) {
-      if (available < headerBytes + payload) return false;
-      this.#head += headerBytes + payload;
+      if (available < header + payload) return false;
+      this.#head += header + payload;
       this.host.counters.add('nbdRequests', 1);
-      transmission.blockStatusPayload(buffer.subarray(at + headerBytes, this.#head));
+      transmission.blockStatusPayload(buffer.subarray(at + header, this.#head));
       return true;
     }
     if (!transmission.canRead) return false;
-    this.#head += headerBytes;
+    this.#head += header;
     this.host.counters.add('nbdRequests', 1);
     this.#start(transmission, payload);
     return true;

@@ -50,12 +50,23 @@ export const REPLY_ROOM_BYTES = 20 * 1024;
 export const REPLY_ROOM_PIECES = 32;
 /** From this length on a READ looks for holes. */
 export const HOLE_SEARCH_BYTES = 64 * 1024;
-/** A disk in a file is read in such pieces, through memory of the connection. */
+/** Memory of a connection for data that does not lie in memory: a disk in a file is read in such pieces. */
 export const STAGING_BYTES = 1024 * 1024;
 /** What one connection may discard, zero or read before others get their turn. */
 export const TURN_BYTES = 16 * 1024 * 1024;
 /** How often one connection is received from before others get their turn. */
 export const TURN_RECEIVES = 16;
+
+/** Payload of BLOCK_STATUS: the effect length and as many contexts as anybody could mean. */
+export const STATUS_PAYLOAD_BYTES_MAX = 4096;
+
+/** What another thread does at once for an export that it serves, and how many such pieces one connection has with it. */
+export const REMOTE_PIECE_BYTES = 256 * 1024;
+export const REMOTE_PIECES_MAX = 64;
+/** A hole is made in longer pieces. */
+export const REMOTE_PUNCH_BYTES = 1024 * 1024 * 1024;
+/** What the main thread begins to copy before others get their turn. */
+export const REMOTE_TURN_BYTES = 1024 * 1024;
 
 /** How long the worker sleeps at most, and how long it looks for more before it sleeps. */
 export const WAIT_MS = 1000;

@@ -5,6 +5,7 @@
 
 import { MessagePort } from 'node:worker_threads';
 import { z } from 'zod';
+import { remoteDataSchema } from './remote-messages.js';
 
 export const diskDataSchema = z.object({
   name: z.string(),
@@ -40,8 +41,11 @@ export const workerDataSchema = z.object({
   /** Readable when there are commands. */
   wakeFd: z.int(),
   counters: z.instanceof(SharedArrayBuffer),
-  /** The first one is the default export. */
+  /** The first one is the default export; those that the main thread serves come after the disks. */
   disks: z.array(diskDataSchema),
+  remotes: z.array(remoteDataSchema),
+  /** The way to the main thread, see remote-messages.ts. */
+  remotePort: z.instanceof(MessagePort),
 });
 export type ThreadData = z.infer<typeof workerDataSchema>;
 
@@ -69,6 +73,17 @@ export const commandSchema = z.discriminatedUnion('kind', [
     times: z.int(),
   }),
   z.object({ kind: z.literal('fault-unwait'), disk: z.string(), waiter: z.int() }),
+  /** See Recorder. */
+  z.object({
+    kind: z.literal('record-start'),
+    disk: z.string(),
+    path: z.string(),
+    unitBytes: z.int().nullable(),
+    garbage: z.boolean(),
+    seed: z.int(),
+  }),
+  z.object({ kind: z.literal('record-stop'), disk: z.string() }),
+  z.object({ kind: z.literal('record-mark'), disk: z.string(), text: z.string() }),
 ]);
 export type Command = z.infer<typeof commandSchema>;
 

@@ -23,6 +23,19 @@ export interface Request {
   isLie: boolean;
 }
 
+export function newRequest(): Request {
+  return {
+    flags: 0,
+    type: 0,
+    offset: 0,
+    offsetBytes: new Uint8Array(8),
+    length: 0,
+    cookie: new Uint8Array(8),
+    delayUs: 0,
+    isLie: false,
+  };
+}
+
 export class Replies {
   readonly buffer = new Uint8Array(REPLY_BYTES);
   readonly #triples = new Float64Array(REPLY_PIECES * TRIPLE_NUMBERS);

@@ -2,7 +2,7 @@
 
 import { unlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import {
@@ -14,6 +14,7 @@ import {
   WakeEvent,
 } from '../../native/index.js';
 import type { Disk } from '../disk.js';
+import type { FileExport } from '../file-export.js';
 import { claimSocketPath } from '../ipc/socket-path.js';
 import { isErrorCode, PinfoldError } from '../protocol/errors.js';
 import { inheritedSockets, parseTcpAddress } from './address.js';
@@ -27,6 +28,8 @@ import {
   replySchema,
   type ThreadData,
 } from './messages.js';
+import type { RemoteData } from './remote-messages.js';
+import { RemoteServer } from './remote-server.js';
 import { type StandardConnection, standardConnection } from './stdio.js';
 import { type Credentials, loadCredentials, type TlsConfig } from './tls-credentials.js';
 import { TlsThread } from './tls-thread.js';
@@ -64,11 +67,13 @@ export class NbdServer {
   readonly #tls: TlsThread | null;
   readonly #exited: Promise<void>;
   readonly #calls = new Map<number, Call>();
+  readonly #remote: RemoteServer;
   #lastId = 0;
 
   private constructor(
     { listeners, client, tls }: Sources,
     disks: readonly Disk[],
+    exports: readonly FileExport[],
     private readonly release: () => void,
     fatal: (error: unknown) => void,
     log: Logger | null,
@@ -77,6 +82,8 @@ export class NbdServer {
     const counters = this.#counters.shared;
     this.#tls = tls === null ? null : new TlsThread({ ...tls, counters, log, fatal });
     const channel = this.#tls?.channel ?? null;
+    const { port1: ours, port2: theirs } = new MessageChannel();
+    this.#remote = new RemoteServer(ours, exports, this.#wake, fatal);
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData: {
         listeners: [...listeners],
@@ -85,8 +92,10 @@ export class NbdServer {
         wakeFd: this.#wake.fd,
         counters,
         disks: disks.map(dataOf),
+        remotes: exports.map(remoteOf),
+        remotePort: theirs,
       } satisfies ThreadData,
-      transferList: channel === null ? [] : [channel.handOvers],
+      transferList: [theirs, ...(channel === null ? [] : [channel.handOvers])],
     });
     this.#worker.on('error', fatal);
     this.left = new Promise((resolve) => {
@@ -113,6 +122,7 @@ export class NbdServer {
   static async start(
     config: NbdConfig | undefined,
     disks: readonly Disk[],
+    exports: readonly FileExport[],
     fatal: (error: unknown) => void,
     log: Logger | null = null,
   ): Promise<NbdServer> {
@@ -140,7 +150,7 @@ export class NbdServer {
         undo.push(() => unlinkSync(path));
       }
       const client = config?.stdio === true ? standardConnection() : null;
-      return new NbdServer({ listeners, client, tls }, disks, release, fatal, log);
+      return new NbdServer({ listeners, client, tls }, disks, exports, release, fatal, log);
     } catch (error) {
       for (const fd of listeners) closeDescriptor(fd);
       release();
@@ -189,6 +199,7 @@ export class NbdServer {
   async close(): Promise<void> {
     await Promise.all([this.call({ kind: 'stop' }, z.null()), this.#exited]);
     await this.#tls?.exited;
+    this.#remote.close();
     this.#wake.close();
     this.release();
   }
@@ -205,4 +216,8 @@ function threadEnded(): PinfoldError {
 function dataOf({ name, label, sizeBytes, backing, readOnly, storage, cache }: Disk): DiskData {
   const where = backing === 'memory' ? 'in memory' : `in ${backing}`;
   return { name, description: `${label}, ${where}`, sizeBytes, readOnly, source: storage, cache };
+}
+
+function remoteOf({ name, description, sizeBytes, readOnly }: FileExport): RemoteData {
+  return { name, description, sizeBytes, readOnly };
 }

@@ -8,11 +8,12 @@ import {
   INTEREST,
   NativeError,
   Poller,
+  READY,
 } from '../../native/index.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { Cut } from '../protocol/methods.js';
 import { type Answer, Commands } from './commands.js';
-import { Connection } from './connection.js';
+import { Connection, type Turn } from './connection.js';
 import { NbdCounters } from './counters.js';
 import type { TlsState } from './handshake.js';
 import {
@@ -24,6 +25,9 @@ import {
   WAIT_MS,
 } from './limits.js';
 import { type Command, LEFT, workerDataSchema } from './messages.js';
+import { RemoteConnection } from './remote-connection.js';
+import { RemoteExport } from './remote-export.js';
+import { RemoteLink } from './remote-link.js';
 import type { Clock } from './storage.js';
 import { ThreadDisk } from './thread-disk.js';
 import { TlsHandOver } from './tls-hand-over.js';
@@ -34,20 +38,25 @@ const OWN_DEFECTS: readonly string[] = ['EINVAL', 'EBADF', 'ENOTSOCK'];
 /** After accept() had no descriptor left. */
 const ACCEPT_PAUSE_MS = 100;
 
+type AnyExport = ThreadDisk | RemoteExport;
+type AnyConnection = Connection<AnyExport> | RemoteConnection;
+
 class DisksThread {
   readonly poller = new Poller();
   readonly counters: NbdCounters;
-  readonly exports: readonly ThreadDisk[];
+  readonly exports: readonly AnyExport[];
+  readonly remote: RemoteLink;
+  readonly #disks: readonly ThreadDisk[];
   readonly #listeners: ReadonlySet<number>;
   readonly #wakeFd: number;
   readonly #commands: Commands;
-  readonly #connections = new Map<number, Connection<ThreadDisk>>();
+  readonly #connections = new Map<number, AnyConnection>();
   /** Connections of the daemon itself, which are not counted. */
   readonly #internal = new Set<number>();
   readonly #strangers = new Map<number, number>();
   readonly #again = new Set<number>();
   /** Those with answers that are postponed. */
-  readonly #postponed = new Map<number, Connection<ThreadDisk>>();
+  readonly #postponed = new Map<number, AnyConnection>();
   readonly #events = new Float64Array(2 * EVENTS);
   readonly #tls: TlsHandOver | null;
   /** The one that the daemon was started for. */
@@ -58,9 +67,11 @@ class DisksThread {
   constructor() {
     const data = workerDataSchema.parse(workerData);
     this.counters = new NbdCounters(data.counters);
-    this.exports = data.disks.map(
+    this.#disks = data.disks.map(
       (disk) => new ThreadDisk(disk, () => this.counters.add('faultsFired', 1)),
     );
+    this.exports = [...this.#disks, ...data.remotes.map((each) => new RemoteExport(each))];
+    this.remote = new RemoteLink(data.remotePort);
     this.#listeners = new Set(data.listeners);
     this.#wakeFd = data.wakeFd;
     if (parentPort === null) throw new Error('this file runs as a worker');
@@ -91,7 +102,7 @@ class DisksThread {
       this.#closeStrangers(now);
     }
     this.#finish();
-    for (const disk of this.exports) disk.close();
+    for (const disk of this.#disks) disk.close();
     this.poller.close();
   }
 
@@ -126,11 +137,21 @@ class DisksThread {
         this.#disk(command.disk).faults.unwait(command.waiter);
         answer.resolve(null);
         return;
+      case 'record-start':
+        answer.resolve(this.#disk(command.disk).record(command));
+        return;
+      case 'record-stop':
+        answer.resolve(this.#disk(command.disk).stopRecording());
+        return;
+      case 'record-mark':
+        this.#disk(command.disk).mark(command.text);
+        answer.resolve(null);
+        return;
     }
   }
 
   #disk(name: string): ThreadDisk {
-    const disk = this.exports.find((each) => each.name === name);
+    const disk = this.#disks.find((each) => each.name === name);
     if (disk !== undefined) return disk;
     throw new PinfoldError('ENODEV', `no disk is named ${name}`);
   }
@@ -150,6 +171,7 @@ class DisksThread {
       this.#close(fd, connection);
     }
     cut.carryOut();
+    disk.afterCut();
     return { ...cut.result, connections };
   }
 
@@ -159,14 +181,30 @@ class DisksThread {
     const timeoutMs = Math.floor(patienceUs / 1000);
     // A part of a millisecond is spent asking.
     const spinUs = timeoutMs > 0 ? SPIN_US : Math.ceil(patienceUs);
+    this.remote.flush();
     const count = this.poller.wait(this.#events, timeoutMs, spinUs);
     for (let i = 0; i < count; i++) {
       const fd = this.#events[2 * i] ?? -1;
-      if (fd === this.#wakeFd) this.#commands.receive();
+      const ready = this.#events[2 * i + 1] ?? 0;
+      if (fd === this.#wakeFd) this.#receiveMessages();
       else if (this.#listeners.has(fd)) this.#accept(fd);
+      else if ((ready & READY.BROKEN) !== 0) this.#turnBroken(fd);
       else if (!this.#again.has(fd)) this.#turn(fd);
     }
     if (this.#postponed.size > 0) this.#turnDue(count === 0 && this.#again.size === 0);
+    if (count > 0) for (const disk of this.exports) disk.drainRecording();
+  }
+
+  #receiveMessages(): void {
+    this.#commands.receive();
+    for (const fd of this.remote.receive()) this.#turn(fd);
+  }
+
+  /** A connection that receives nothing for now would hear of its end again and again. */
+  #turnBroken(fd: number): void {
+    const connection = this.#connections.get(fd);
+    if (connection instanceof RemoteConnection && connection.deaf) this.#close(fd, connection);
+    else this.#turn(fd);
   }
 
   /** How long until the next postponed answer. Virtual time comes when there is nothing else to do: at once. */
@@ -218,13 +256,13 @@ class DisksThread {
   #begin(fd: number): void {
     this.counters.add('nbdConnectionsAccepted', 1);
     this.counters.add('nbdConnections', 1);
-    this.#connections.set(fd, new Connection<ThreadDisk>(fd, this));
+    this.#connections.set(fd, new Connection<AnyExport>(fd, this));
     this.#strangers.set(fd, Date.now());
     this.#turn(fd);
   }
 
   /** The connection begins anew under TLS. Nothing that came before, said or buffered, is known to the new one. */
-  #startTls(fd: number, before: Connection<ThreadDisk>): void {
+  #startTls(fd: number, before: Connection<AnyExport>): void {
     let plain: number;
     try {
       this.poller.remove(fd);
@@ -237,7 +275,7 @@ class DisksThread {
     const { noZeroes } = before;
     this.#connections.set(
       plain,
-      new Connection<ThreadDisk>(plain, this, { kind: 'secured', noZeroes }),
+      new Connection<AnyExport>(plain, this, { kind: 'secured', noZeroes }),
     );
     this.#strangers.set(plain, this.#strangers.get(fd) ?? Date.now());
     this.counters.add('nbdTlsConnections', 1);
@@ -253,7 +291,7 @@ class DisksThread {
   #turn(fd: number): void {
     const connection = this.#connections.get(fd);
     if (connection === undefined) return;
-    let turn: ReturnType<typeof connection.turn>;
+    let turn: Turn;
     try {
       turn = connection.turn();
     } catch (error) {
@@ -265,12 +303,23 @@ class DisksThread {
     if (connection.dueUs < Number.POSITIVE_INFINITY) this.#postponed.set(fd, connection);
     else this.#postponed.delete(fd);
     if (turn === 'closed') this.#close(fd, connection);
-    else if (turn === 'tls') this.#startTls(fd, connection);
+    else if (turn === 'tls' && connection instanceof Connection) this.#startTls(fd, connection);
+    else if (turn === 'remote') this.#handOver(fd, connection);
     else if (turn === 'again') this.#again.add(fd);
     else this.#again.delete(fd);
   }
 
-  #close(fd: number, connection: Connection<ThreadDisk>): void {
+  #handOver(fd: number, connection: AnyConnection): void {
+    const handOver = connection instanceof Connection ? connection.handOver() : null;
+    if (handOver === null) throw new RangeError('a connection leaves before an export is chosen');
+    const next = new RemoteConnection(handOver, this);
+    next.stopping = connection.stopping;
+    this.#connections.set(fd, next);
+    this.#strangers.delete(fd);
+    this.#turn(fd);
+  }
+
+  #close(fd: number, connection: AnyConnection): void {
     this.#again.delete(fd);
     this.#postponed.delete(fd);
     this.#strangers.delete(fd);

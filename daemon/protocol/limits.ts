@@ -26,6 +26,8 @@ export const NAME_BYTES_MAX = 64;
 export const PATH_BYTES_MAX = 4096;
 /** Entries in one page of a directory listing. */
 export const READDIR_ENTRIES_MAX = 1000;
+/** Characters of a mark in a recording. */
+export const MARK_CHARACTERS_MAX = 1024;
 /** Findings that one reply lists. */
 export const FINDINGS_MAX = 64;
 /** Characters of an error's message. */

@@ -9,6 +9,7 @@ import {
   FAULT_CHARACTERS_MAX,
   FAULT_LIST_MAX,
   FINDINGS_MAX,
+  MARK_CHARACTERS_MAX,
   NAME_BYTES_MAX,
   PATH_BYTES_MAX,
   READDIR_ENTRIES_MAX,
@@ -136,6 +137,14 @@ const faultSchema = z.union([
 ]);
 export type Fault = z.infer<typeof faultSchema>;
 
+export const recordingSummarySchema = z.object({
+  events: count,
+  lengthBytes: bytes,
+  /** Why it ended before it was stopped, in words: no space, mostly. */
+  failure: z.string().nullable(),
+});
+export type RecordingSummary = z.infer<typeof recordingSummarySchema>;
+
 /** A method by its name on the wire. */
 export interface Method<Params, Result> {
   readonly name: string;
@@ -170,6 +179,16 @@ export const METHODS = {
       regions: z.array(z.object({ name: z.string(), sizeBytes: bytes })),
       volumes: z.array(
         z.object({ name: z.string(), sizeBytes: bytes, backing: z.string(), profile: z.string() }),
+      ),
+      /** Files of volumes, for NBD clients only. */
+      exports: z.array(
+        z.object({
+          name: z.string(),
+          sizeBytes: bytes,
+          volume: z.string(),
+          file: z.string(),
+          readOnly: z.boolean(),
+        }),
       ),
     }),
   ),
@@ -212,6 +231,31 @@ export const METHODS = {
     'disk.fault.wait',
     z.strictObject({ name: nameSchema, id: count, times: count.min(1) }),
     z.object({ fired: count }),
+  ),
+  /** Records what happens to a disk in a new file of the daemon's machine; see docs/crash-explorer.md. */
+  diskRecordStart: method(
+    'disk.record.start',
+    z.strictObject({
+      name: nameSchema,
+      path,
+      /** Null: as the disk has it. */
+      unitBytes: z.union([z.literal(512), z.literal(4096)]).nullable(),
+      /** A trimmed unit may read as garbage after a power cut, drawn from the seed. */
+      garbage: z.boolean(),
+      seed: z.int().min(0).max(0xffffffff),
+    }),
+    z.object({ unitBytes: bytes }),
+  ),
+  diskRecordStop: method(
+    'disk.record.stop',
+    z.strictObject({ name: nameSchema }),
+    recordingSummarySchema,
+  ),
+  /** A word of the client in the recording: "transaction 7 committed". */
+  diskRecordMark: method(
+    'disk.record.mark',
+    z.strictObject({ name: nameSchema, text: z.string().min(1).max(MARK_CHARACTERS_MAX) }),
+    none,
   ),
   /** The token is for an ATTACH frame on a connection of its own, which receives the descriptor. */
   regionOpen: method(

@@ -34,6 +34,25 @@ test('a disk over NBD: status counts connections, and SIGTERM takes the socket a
   t.false(existsSync(nbd));
 });
 
+test('a file of a volume over NBD: serve makes it, status lists it, and fsck finds it in order', async (t) => {
+  if (!requires(t, 'nbdinfo', 'libnbd-bin')) return;
+  const folder = temporaryFolder(t);
+  const [socket, nbd, image] = ['ipc', 'nbd', 'v.img'].map((each) => join(folder, each));
+  await succeeds(t, 'volume', 'mkfs', image, '--size', '16M');
+  const on = ['--socket', socket];
+  const what = ['--volume', `v,path=${image}`, '--export', 'vm,volume=v,file=/vm.raw,size=1M'];
+  const running = start({}, 'serve', ...on, ...what, '--nbd-socket', nbd);
+  t.teardown(() => running.child.kill('SIGKILL'));
+  await running.shows(`NBD clients connect to nbd+unix:///?socket=${nbd}`);
+  const uri = `nbd+unix:///vm?socket=${nbd}`;
+  const { stdout } = await promisify(execFile)('nbdinfo', ['--size', uri]);
+  t.is(stdout, '1048576\n');
+  t.regex(await succeeds(t, 'status', ...on), /export +vm +1\.0 MiB +\/vm\.raw of volume v/);
+  running.child.kill('SIGTERM');
+  t.is((await running.ended).exit, 0);
+  await succeeds(t, 'volume', 'fsck', image);
+});
+
 test('over TCP, serve says which port it got, and nbdinfo connects there', async (t) => {
   if (!requires(t, 'nbdinfo', 'libnbd-bin')) return;
   const on = ['--socket', join(temporaryFolder(t), 'ipc'), '--nbd-tcp', 'localhost:0', '--json'];

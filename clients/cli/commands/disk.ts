@@ -11,7 +11,9 @@ import { CliError, usageError } from '../frame/errors.js';
 import { formatTable, print, printJson } from '../frame/output.js';
 import { humanSize, integer, size } from '../frame/values.js';
 import { faultCommand } from './disk/fault.js';
+import { markCommand } from './disk/mark.js';
 import { onDisk } from './disk/on-disk.js';
+import { recordCommand } from './disk/record.js';
 
 const SECTOR_BYTES = 512;
 const DISK_BYTES_MAX = 2 ** 40;
@@ -40,6 +42,8 @@ export function diskCommand(): Command {
       discardCommand(),
       cutCommand(),
       faultCommand(),
+      recordCommand(),
+      markCommand(),
     ],
   );
 }

@@ -15,6 +15,8 @@ import { print, printJson, tell } from '../frame/output.js';
 const TLS_MODES = ['required', 'allowed'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'];
 
+const WRONG_CONFIG: readonly (string | null)[] = ['EINVAL', 'EEXIST', 'ENODEV'];
+
 const SHAPE = {
   config: z.string().optional(),
   socket: z.string().optional(),
@@ -22,6 +24,7 @@ const SHAPE = {
   fault: z.array(z.string()).default([]),
   region: z.array(z.string()).default([]),
   volume: z.array(z.string()).default([]),
+  export: z.array(z.string()).default([]),
   nbdSocket: z.string().optional(),
   nbdTcp: z.string().optional(),
   nbdActivated: z.boolean().optional(),
@@ -60,9 +63,16 @@ export function serveCommand(): Command {
       'nbdinfo -- [ pinfold serve --disk disk0,size=1G ]',
       'a daemon for one NBD client, which starts and ends it',
     ],
+    [
+      'pinfold serve --volume home,path=home.img --export vm,volume=home,file=/vm.raw,size=1G --nbd-socket /tmp/nbd.sock',
+      'a file of a volume for NBD clients, nbd+unix:///vm?socket=/tmp/nbd.sock',
+    ],
     ['pinfold serve --config pinfold.json --socket /run/pinfold.sock', 'all of it from a file'],
   ])
-    .option('--config <file>', 'JSON file with sockets, disks[], regions[], volumes[] and limits')
+    .option(
+      '--config <file>',
+      'JSON file with sockets, disks[], regions[], volumes[], exports[] and limits',
+    )
     .option('--socket <path>', `where to listen (default: ${defaultSocket()})`)
     .option(
       '--disk <spec>',
@@ -77,6 +87,11 @@ export function serveCommand(): Command {
     )
     .option('--region <spec>', 'NAME,size=SIZE; repeatable', collect)
     .option('--volume <spec>', 'NAME,path=FILE[,profile=NAME][,memory=SIZE]; repeatable', collect)
+    .option(
+      '--export <spec>',
+      'NAME,volume=NAME,file=PATH[,size=SIZE][,ro]: a file of a volume for NBD clients; repeatable',
+      collect,
+    )
     .option('--nbd-socket <path>', 'serve the disks over NBD, too, on this Unix socket')
     .option('--nbd-tcp <host:port>', 'the same over TCP; other machines need TLS')
     .option(
@@ -110,6 +125,7 @@ export function serveCommand(): Command {
           disks: config.disks.map(({ name }) => name),
           regions: config.regions.map(({ name }) => name),
           volumes: config.volumes.map(({ name }) => name),
+          exports: config.exports.map(({ name }) => name),
         };
         const nbd = nbdAddresses(config.nbd, nbdPort);
         const faults = config.disks.flatMap(({ name: disk, faults }) =>
@@ -158,7 +174,7 @@ function configOf(given: z.infer<z.ZodObject<typeof SHAPE>>) {
   try {
     return loadConfig(flags, defaultSocket());
   } catch (error) {
-    if (codeOf(error) === 'EINVAL' || codeOf(error) === 'EEXIST') throw usageError(reasonOf(error));
+    if (WRONG_CONFIG.includes(codeOf(error))) throw usageError(reasonOf(error));
     throw error;
   }
 }
