@@ -2,11 +2,12 @@
 
 import { execFileSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { CONNECTIONS_MAX } from '../../../daemon/nbd/limits.js';
+import { CONNECTIONS_MAX, LATER_MAX } from '../../../daemon/nbd/limits.js';
 import { BYTES, COMMAND, COMMAND_FLAG, ERROR, OPTION } from '../../../daemon/nbd/protocol.js';
-import { until } from '../../support/test-daemon.js';
+import { startTestDaemon, temporaryFolder, until } from '../../support/test-daemon.js';
 import { clientBytes, fuzzCases } from './fuzz/client-bytes.js';
 import { fuzz } from './fuzz/socket-client.js';
 import { DISK_BYTES, type LoadDaemon, MIB, startLoadDaemon } from './load-daemon.js';
@@ -153,6 +154,20 @@ test('large WRITEs that never end leave a disk with a volatile cache alive', asy
     return (await other.simple()) === ERROR.NONE;
   });
   alive();
+});
+
+test('who leaves while all his answers are postponed is let go at once', async (t) => {
+  const nbd = join(temporaryFolder(t), 'nbd');
+  const { daemon } = await startTestDaemon(t, {
+    nbd: { socket: nbd },
+    disks: [{ name: 'late', size: '64K', faults: ['delay,mean=600s'] }],
+  });
+  const client = await RawClient.attach(t, nbd, 'late');
+  for (let i = 0; i < LATER_MAX + 10; i++) client.request(COMMAND.READ, 0, SECTOR_BYTES);
+  await until('no more is taken', () => daemon.statistics()['nbdRequests'] === LATER_MAX);
+  client.socket.destroy();
+  await until('it is closed', () => daemon.statistics()['nbdConnections'] === 0);
+  t.pass();
 });
 
 test('as many connections as there may be, and not one more', async (t) => {
