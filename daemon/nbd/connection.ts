@@ -143,6 +143,11 @@ export class Connection<E extends OpenableExport> {
     );
   }
 
+  /** It waits for a time only: an end of its socket is not heard by receiving. */
+  get deaf(): boolean {
+    return this.#interest === INTEREST.NONE;
+  }
+
   /** The clock of its disk, and when the next postponed answer is due by it; Infinity if there is none. */
   get clock(): Clock {
     return this.#storage?.clock ?? WALL;
