@@ -18,14 +18,21 @@ export { formatCosts } from './contention-costs.js';
 export { drawCurves } from './curves.js';
 
 export type { BenchOptions, BenchResult } from './measure.js';
-export { RUNS_DEFAULT, RUNS_MAX, RUNS_MIN } from './measure.js';
+export {
+  RUNS_DEFAULT,
+  RUNS_MAX,
+  RUNS_MIN,
+  SECONDS_DEFAULT,
+  SECONDS_MAX,
+  SECONDS_MIN,
+} from './measure.js';
 
 /** A bench: its name, what it measures, and its runs. */
 export interface Bench {
   readonly name: string;
   readonly title: string;
-  /** Programs that it runs; where one is missing, it is left out of a run of all benches. */
-  readonly needs?: readonly string[];
+  /** Programs that it runs, and their Debian packages; where one is missing, a run of all benches leaves it out. */
+  readonly needs?: Readonly<Record<string, string>>;
   readonly run: (options: BenchOptions) => BenchResult[] | Promise<BenchResult[]>;
 }
 
@@ -62,8 +69,8 @@ const BENCHES: readonly Bench[] = [
   },
   {
     name: 'nbd',
-    title: "fio's nbd engine on a disk in memory, against nbdkit",
-    needs: ['fio', 'nbdkit'],
+    title: "fio's nbd engine on a disk in memory, against a bare server, nbdkit and qemu-nbd",
+    needs: { fio: 'fio', gcc: 'gcc', nbdkit: 'nbdkit', 'qemu-nbd': 'qemu-utils' },
     run: (options) => benchNbd(options),
   },
   {
@@ -113,15 +120,17 @@ export async function runBenches(
   }
   const results: BenchResult[] = [];
   for (const bench of BENCHES) {
-    const missing = bench.needs?.find((program) => !isInstalled(program));
     if (names.length > 0 && !names.includes(bench.name)) continue;
-    if (missing === undefined) {
+    const missing = Object.entries(bench.needs ?? {}).filter(([program]) => !isInstalled(program));
+    if (missing.length === 0) {
       results.push(...(await bench.run(options)));
-    } else if (names.length > 0) {
-      throw new Errno('ENOENT', `${missing} is not installed: bench ${bench.name} needs it`);
-    } else {
-      options.onProgress(`${bench.name}: left out, since ${missing} is not installed`);
+      continue;
     }
+    const programs = missing.map(([program]) => program).join(', ');
+    const packages = missing.map(([, name]) => name).join(' ');
+    const advice = `needs ${programs} (apt-get install ${packages})`;
+    if (names.length > 0) throw new Errno('ENOENT', `bench ${bench.name} ${advice}`);
+    options.onProgress(`${bench.name}: left out, since it ${advice}`);
   }
   return results;
 }

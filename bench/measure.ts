@@ -27,9 +27,13 @@ export interface BenchRun {
   readonly against: number | null;
 }
 
-/** How many runs a figure takes. */
+/** How many runs a figure takes, and which. */
 export interface BenchOptions {
   readonly runs: number;
+  /** nbd only: words that the names of its cells have to contain; none for all cells. */
+  readonly cells: readonly string[];
+  /** nbd only: how long one run takes. */
+  readonly seconds: number;
   /** Told what is being measured, for a progress line. */
   readonly onProgress: (what: string) => void;
 }
@@ -37,6 +41,9 @@ export interface BenchOptions {
 export const RUNS_MIN = 1;
 export const RUNS_DEFAULT = 5;
 export const RUNS_MAX = 100;
+export const SECONDS_MIN = 0.1;
+export const SECONDS_DEFAULT = 0.8;
+export const SECONDS_MAX = 60;
 
 /** The middle of the sorted values (of the two in the middle, the mean). */
 export function median(values: readonly number[]): number {

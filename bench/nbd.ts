@@ -1,122 +1,143 @@
-// Bench `nbd`: fio's nbd engine on a disk in memory over a Unix socket, against `nbdkit memory` in the
-// same run. fio and nbdkit are Debian packages.
+// Bench `nbd`: fio's nbd engine on disks in memory over Unix sockets. Pinfold against a bare server, which is the limit,
+// and against `nbdkit memory` and `qemu-nbd` on a file in tmpfs, all in turn.
 
-import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { z } from 'zod';
-import { child, end, socketThere } from './children.js';
+import { readFileSync } from 'node:fs';
+import { Errno } from '../engine/sched/errors.js';
+import { type FioJob, fio } from './fio.js';
 import { type BenchOptions, type BenchResult, median, summarise } from './measure.js';
+import { NbdServers, SERVERS, type Server } from './nbd-servers.js';
+import { MIB } from './rig.js';
 
-const SIZE_MIB = 256;
-const RUN_SECONDS = 2;
-const CELL_REACH = 0.95;
-const MEAN_REACH = 1.2;
+const DISK_MIB = 256;
+const MEMORY_REACH = 1.02;
 
-interface Cell {
-  readonly rw: 'randread' | 'randwrite';
-  readonly blockKib: number;
-  readonly depth: number;
+/** What Pinfold is set beside: in each cell, and in the mean of all cells. */
+const OPPONENTS = [
+  { server: 'limit', what: 'a bare server', cellReach: 0.85, meanReach: null },
+  { server: 'nbdkit', what: 'nbdkit memory', cellReach: 0.95, meanReach: 1.2 },
+  { server: 'qemu', what: 'qemu-nbd', cellReach: null, meanReach: null },
+] as const;
+
+type Opponent = (typeof OPPONENTS)[number];
+
+interface Cell extends Omit<FioJob, 'seconds'> {
+  /** Its words joined: `randread,4KiB,depth1,1conn`. */
+  readonly name: string;
 }
 
 const CELLS: readonly Cell[] = (['randread', 'randwrite'] as const).flatMap((rw) =>
-  [4, 128].flatMap((blockKib) => [1, 32].map((depth) => ({ rw, blockKib, depth }))),
+  [4, 128, 1024].flatMap((blockKib) =>
+    [1, 32, 128].flatMap((depth) =>
+      [1, 4].map((connections) => ({
+        name: `${rw},${blockKib < 1024 ? `${blockKib}KiB` : '1MiB'},depth${depth},${connections}conn`,
+        ...{ rw, blockKib, depth, connections },
+        sizeMib: DISK_MIB,
+      })),
+    ),
+  ),
 );
 
-const side = z.object({ iops: z.number() });
-const report = z.object({ jobs: z.array(z.object({ read: side, write: side })).length(1) });
-
-/** One figure a cell, and the geometric mean of their ratios. */
+/** One figure a cell and opponent, the geometric means of their ratios, and memory. */
 export async function benchNbd(options: BenchOptions): Promise<BenchResult[]> {
-  const folder = mkdtempSync(join(tmpdir(), 'pinfold-nbd-'));
-  const [ours, theirs] = [join(folder, 'ours'), join(folder, 'theirs')];
-  const disk = `bench,size=${String(SIZE_MIB)}M`;
-  const nbdkit = ['-f', '-U', theirs, 'memory', `${String(SIZE_MIB)}M`];
-  const children = [
-    child('../clients/cli/pinfold.js', [
-      'serve',
-      '--socket',
-      join(folder, 'ipc'),
-      '--disk',
-      disk,
-      '--nbd-socket',
-      ours,
-    ]),
-    spawn('nbdkit', nbdkit, { stdio: 'ignore' }),
-  ];
+  const cells = cellsOf(options.cells);
+  options.onProgress('nbd: preparing');
+  const servers = await NbdServers.start(DISK_MIB);
   try {
-    await Promise.all([socketThere(ours, children), socketThere(theirs, children)]);
+    const idle = memoryMib(servers.pid('pinfold'));
+    await fill(servers);
     const results: BenchResult[] = [];
-    for (const cell of CELLS) results.push(await benchCell(options, cell, ours, theirs));
-    return [...results, mean(results)];
+    for (const cell of cells) results.push(...(await benchCell(options, cell, servers)));
+    const memory = memoryMib(servers.pid('pinfold')) - idle;
+    return [...results, ...OPPONENTS.map((each) => mean(each, results)), memoryResult(memory)];
   } finally {
-    await Promise.all(children.map(end));
-    rmSync(folder, { recursive: true });
+    await servers.stop();
+  }
+}
+
+/** The cells that have all of the words in their names. @throws Errno EINVAL if none has */
+function cellsOf(words: readonly string[]): readonly Cell[] {
+  const cells = CELLS.filter(({ name }) => words.every((word) => name.split(',').includes(word)));
+  if (cells.length > 0) return cells;
+  const known = [...new Set(CELLS.flatMap(({ name }) => name.split(',')))];
+  throw new Errno(
+    'EINVAL',
+    `no cell of bench nbd has all of ${words.join(', ')} in its name; the words are: ${known.join(', ')}`,
+  );
+}
+
+/** Data everywhere: what was never written would be told as a hole. */
+async function fill(servers: NbdServers): Promise<void> {
+  const job = { rw: 'write', blockKib: 1024, depth: 8, connections: 1 } as const;
+  for (const server of SERVERS) {
+    await fio({ ...job, sizeMib: DISK_MIB, seconds: null }, servers.uri(server), servers.scratch);
   }
 }
 
 async function benchCell(
   options: BenchOptions,
   cell: Cell,
-  ours: string,
-  theirs: string,
-): Promise<BenchResult> {
-  const { rw, blockKib, depth } = cell;
-  const name = `nbd@${rw},${String(blockKib)}KiB,depth${String(depth)}`;
-  const runs = [];
+  servers: NbdServers,
+): Promise<BenchResult[]> {
+  const runs: Readonly<Record<Server, number>>[] = [];
   for (let i = 0; i < options.runs; i++) {
-    options.onProgress(`${name}: run ${String(i + 1)} of ${String(options.runs)}`);
-    const against = await fio(cell, theirs);
-    runs.push({ value: await fio(cell, ours), against });
+    options.onProgress(`nbd@${cell.name}: run ${String(i + 1)} of ${String(options.runs)}`);
+    const run = { limit: 0, pinfold: 0, nbdkit: 0, qemu: 0 };
+    const job = { ...cell, seconds: options.seconds };
+    for (const server of SERVERS)
+      run[server] = await fio(job, servers.uri(server), servers.scratch);
+    runs.push(run);
   }
-  return summarise(
-    {
-      name,
-      unit: 'requests/s',
-      againstWhat: 'nbdkit memory',
-      reach: `>= ${String(CELL_REACH)} of nbdkit`,
-      isReached: (ratio) => ratio !== null && ratio >= CELL_REACH,
-    },
-    runs,
+  return OPPONENTS.map(({ server, what, cellReach }) =>
+    summarise(
+      {
+        name: `nbd-${server}@${cell.name}`,
+        unit: 'requests/s',
+        againstWhat: what,
+        reach: cellReach === null ? null : `>= ${String(cellReach)}`,
+        isReached: cellReach === null ? null : (ratio) => ratio !== null && ratio >= cellReach,
+      },
+      runs.map((run) => ({ value: run.pinfold, against: run[server] })),
+    ),
   );
 }
 
 /** The ratios of all cells in one figure. */
-function mean(results: readonly BenchResult[]): BenchResult {
-  const logs = results.map(({ ratio }) => Math.log(ratio ?? 0));
+function mean({ server, what, meanReach }: Opponent, results: readonly BenchResult[]): BenchResult {
+  const ratios = results
+    .filter(({ name }) => name.startsWith(`nbd-${server}@`))
+    .map(({ ratio }) => ratio ?? 0);
+  const logs = ratios.map((ratio) => Math.log(ratio));
   const value = Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
   return summarise(
     {
-      name: 'nbd-mean',
-      unit: 'x nbdkit',
-      againstWhat: 'nbdkit memory, geometric mean over the cells',
-      reach: `>= ${String(MEAN_REACH)}`,
-      isReached: (_, mean) => mean >= MEAN_REACH,
-      details: { median: median(results.map(({ ratio }) => ratio ?? 0)) },
+      name: `nbd-${server}-mean`,
+      unit: `x ${server}`,
+      againstWhat: `${what}, geometric mean of the cells`,
+      reach: meanReach === null ? null : `>= ${String(meanReach)}`,
+      isReached: meanReach === null ? null : (_, x) => x >= meanReach,
+      details: { cells: ratios.length, least: Math.min(...ratios), median: median(ratios) },
     },
     [{ value, against: 1 }],
   );
 }
 
-async function fio({ rw, blockKib, depth }: Cell, socket: string): Promise<number> {
-  // Not on standard output, where its nbd engine also says that it has connected.
-  const output = `${socket}.json`;
-  await promisify(execFile)('fio', [
-    '--name=bench',
-    '--ioengine=nbd',
-    `--uri=nbd+unix:///?socket=${socket}`,
-    `--rw=${rw}`,
-    `--bs=${String(blockKib)}k`,
-    `--size=${String(SIZE_MIB)}m`,
-    `--iodepth=${String(depth)}`,
-    '--time_based',
-    `--runtime=${String(RUN_SECONDS)}`,
-    '--randseed=7',
-    '--output-format=json',
-    `--output=${output}`,
-  ]);
-  const [job] = report.parse(JSON.parse(readFileSync(output, 'utf8'))).jobs;
-  return rw === 'randread' ? job.read.iops : job.write.iops;
+/** What the daemon has grown by since it started, after its whole disk was written and all cells were run. */
+function memoryResult(grownMib: number): BenchResult {
+  return summarise(
+    {
+      name: 'nbd-memory',
+      unit: 'MiB',
+      againstWhat: 'the disk',
+      reach: `<= ${String(MEMORY_REACH)}`,
+      isReached: (ratio) => ratio !== null && ratio <= MEMORY_REACH,
+    },
+    [{ value: grownMib, against: DISK_MIB }],
+  );
+}
+
+/** The process's share of the memory that it maps (Pss), in MiB. */
+function memoryMib(pid: number): number {
+  const text = readFileSync(`/proc/${String(pid)}/smaps_rollup`, 'utf8');
+  const kib = Number(/^Pss:\s+(\d+) kB$/m.exec(text)?.at(1));
+  return (kib * 1024) / MIB;
 }

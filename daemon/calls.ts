@@ -72,10 +72,11 @@ export class Calls {
     const { served, counters } = this.host;
     this.#on(METHODS.list, () =>
       Promise.resolve({
-        disks: [...served.disks.values()].map(({ name, sizeBytes, backing }) => ({
+        disks: [...served.disks.values()].map(({ name, sizeBytes, backing, cache }) => ({
           name,
           sizeBytes,
           backing,
+          cache: cache === null ? null : ('volatile' as const),
         })),
         regions: [...served.regions.values()].map(({ name, sizeBytes }) => ({ name, sizeBytes })),
         volumes: [...served.volumes].map(([name, { sizeBytes, backing, profile }]) => ({
@@ -114,6 +115,9 @@ export class Calls {
       const disk = findServed('disk', served.disks, name);
       const { handle } = await handles.open('disk', 0, () => Promise.resolve(new OpenedDisk(disk)));
       return { handle, sizeBytes: disk.sizeBytes, sectorBytes: SECTOR_BYTES };
+    });
+    this.#on(METHODS.diskCut, async (caller, { handle, state }) => {
+      return await diskOf(caller, handle).disk.cut(state);
     });
     this.#on(METHODS.regionOpen, async (caller, { name }) => {
       const region = findServed('region', served.regions, name);
@@ -242,6 +246,12 @@ export class Calls {
       return {};
     });
   }
+}
+
+function diskOf(caller: Caller, handle: number): OpenedDisk {
+  const opened = caller.handles.get(handle);
+  if (opened instanceof OpenedDisk) return opened;
+  throw wrongKind(handle, opened.label, 'disk');
 }
 
 function volumeOf(caller: Caller, handle: number): OpenedVolume {

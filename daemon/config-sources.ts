@@ -1,13 +1,8 @@
 // Where the configuration comes from: a JSON file, and flags that add to it or override it.
 
 import { readFileSync } from 'node:fs';
-import {
-  type Config,
-  type ConfigInput,
-  configSchema,
-  describeIssues,
-  parseConfig,
-} from './config.js';
+import { type Config, type ConfigInput, configSchema, parseConfig } from './config.js';
+import { describeIssues } from './issues.js';
 import { PinfoldError } from './protocol/errors.js';
 
 /** The flags of `pinfold serve`; each device flag as it was given: `NAME,size=1G,path=FILE`. */
@@ -30,7 +25,7 @@ type DeviceFlag = Readonly<Record<string, string | boolean>>;
 const READ_ONLY_KINDS: readonly string[] = ['disk', 'export'];
 
 const DEVICE_OPTIONS = {
-  disk: ['size', 'path'],
+  disk: ['size', 'path', 'cache', 'unit', 'atomic', 'versions'],
   region: ['size'],
   volume: ['path', 'profile', 'memory'],
   export: ['volume', 'file', 'size'],
@@ -84,7 +79,10 @@ export function readConfigFile(path: string): Partial<ConfigInput> {
   // Checked here so that errors name the file; kept as it is, since flags are merged before defaults are filled in.
   const parsed = configSchema.partial().safeParse(value);
   if (!parsed.success) {
-    throw new PinfoldError('EINVAL', `${path}: ${describeIssues(parsed.error.issues, value)}`);
+    throw new PinfoldError(
+      'EINVAL',
+      `${path}: ${describeIssues(parsed.error.issues, value, 'the configuration')}`,
+    );
   }
   return isInput(value) ? value : {};
 }

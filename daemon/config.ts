@@ -1,6 +1,8 @@
 // The daemon's configuration: its schema, with errors that name the key, the value and what is allowed.
 
 import { z } from 'zod';
+import type { DiskCache } from './disk.js';
+import { describeIssues } from './issues.js';
 import { parseTcpAddress } from './nbd/address.js';
 import { PinfoldError } from './protocol/errors.js';
 import { DEFAULT_LIMITS, NAME_BYTES_MAX, PAGE_BYTES } from './protocol/limits.js';
@@ -8,6 +10,10 @@ import { nameSchema } from './protocol/methods.js';
 import { formatSize, parseSize } from './size.js';
 
 const SIZE_BYTES_MAX = 2 ** 40;
+/** Of a disk with a volatile cache: what changes as a whole, and how much it holds, unless said otherwise. */
+const UNIT_BYTES = 512;
+const VERSION_BYTES = 64 * 2 ** 20;
+const ATOMIC_BYTES_MAX = 32 * 2 ** 20;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
 
 function integer(min: number, max: number) {
@@ -44,6 +50,29 @@ export const diskSchema = z
     size: deviceSize.optional(),
     path: path.optional(),
     readOnly: flag.optional(),
+    /** Writes are durable after FLUSH or FUA only, and the power can be cut: docs/power-cuts.md. */
+    cache: z.literal('volatile', { error: "expected 'volatile', or nothing" }).optional(),
+    unit: size(512, PAGE_BYTES, 512)
+      .refine((bytes) => bytes === 512 || bytes === PAGE_BYTES, { error: 'expected 512 or 4096' })
+      .optional(),
+    atomic: size(512, ATOMIC_BYTES_MAX, 512).optional(),
+    versions: size(2 ** 20, 2 ** 34, PAGE_BYTES).optional(),
+  })
+  .refine(
+    ({ cache, unit, atomic, versions }) =>
+      cache !== undefined || (unit ?? atomic ?? versions) === undefined,
+    {
+      path: ['cache'],
+      error: "expected 'volatile' where unit, atomic or versions is given",
+    },
+  )
+  .refine(({ cache, readOnly }) => cache === undefined || readOnly !== true, {
+    path: ['cache'],
+    error: 'expected for disks that can be written only',
+  })
+  .refine(({ unit, atomic }) => (atomic ?? 0) % (unit ?? UNIT_BYTES) === 0, {
+    path: ['atomic'],
+    error: 'expected a multiple of unit',
   })
   .refine((disk) => disk.size !== undefined || disk.path !== undefined, {
     path: ['size'],
@@ -103,7 +132,7 @@ export const configSchema = z.strictObject({
   regions: z.array(regionSchema).default([]),
   volumes: z.array(volumeSchema).default([]),
   exports: z.array(exportSchema).default([]),
-  /** All memory disks, regions and page frames together. */
+  /** All memory disks, caches, regions and page frames together. */
   memoryBytesMax: size(2 ** 20, 2 ** 44, 1).default(64 * 2 ** 30),
   limits: limitsSchema,
   logLevel: z
@@ -119,6 +148,16 @@ export type DiskConfig = z.output<typeof diskSchema>;
 export type VolumeConfig = z.output<typeof volumeSchema>;
 export type ExportConfig = z.output<typeof exportSchema>;
 
+/** The cache of a disk, with what was left out filled in; null if it has none. */
+export function diskCacheOf({ cache, unit, atomic, versions }: DiskConfig): DiskCache | null {
+  if (cache === undefined) return null;
+  return {
+    unitBytes: unit ?? UNIT_BYTES,
+    atomicBytes: atomic ?? 0,
+    versionBytes: versions ?? VERSION_BYTES,
+  };
+}
+
 /**
  * @param origin where the input came from, for messages: a file's path, `command line`
  * @throws PinfoldError EINVAL naming each wrong key, its value and what is allowed; ENOMEM if the devices need more
@@ -127,7 +166,10 @@ export type ExportConfig = z.output<typeof exportSchema>;
 export function parseConfig(input: unknown, origin: string): Config {
   const parsed = configSchema.safeParse(input);
   if (!parsed.success) {
-    throw new PinfoldError('EINVAL', `${origin}: ${describeIssues(parsed.error.issues, input)}`);
+    throw new PinfoldError(
+      'EINVAL',
+      `${origin}: ${describeIssues(parsed.error.issues, input, 'the configuration')}`,
+    );
   }
   const config = parsed.data;
   if (config.nbd?.tcp !== undefined) parseTcpAddress(config.nbd.tcp);
@@ -135,31 +177,6 @@ export function parseConfig(input: unknown, origin: string): Config {
   checkExports(config, origin);
   checkMemory(config, origin);
   return config;
-}
-
-/** One sentence per problem: key, value, what is expected. */
-export function describeIssues(issues: readonly z.core.$ZodIssue[], input: unknown): string {
-  return issues
-    .map((issue) => {
-      if (issue.code === 'unrecognized_keys') {
-        const prefix = issue.path.length === 0 ? '' : `${issue.path.join('.')}.`;
-        return issue.keys.map((key) => `${prefix}${key} is no option`).join('; ');
-      }
-      const value = valueAt(input, issue.path);
-      const key = issue.path.join('.') || 'the configuration';
-      const shown = value === undefined ? 'missing' : JSON.stringify(value).slice(0, 100);
-      return `${key} is ${shown}: ${issue.message}`;
-    })
-    .join('; ');
-}
-
-function valueAt(input: unknown, keys: readonly PropertyKey[]): unknown {
-  let value = input;
-  for (const key of keys) {
-    if (typeof value !== 'object' || value === null) return undefined;
-    value = Reflect.get(value, key);
-  }
-  return value;
 }
 
 function checkNames(config: Config, origin: string): void {
@@ -193,6 +210,7 @@ function checkExports({ exports, disks, volumes, nbd }: Config, origin: string):
 function checkMemory(config: Config, origin: string): void {
   const sizes = [
     ...config.disks.filter((disk) => disk.path === undefined).map((disk) => disk.size ?? 0),
+    ...config.disks.map((disk) => diskCacheOf(disk)?.versionBytes ?? 0),
     ...config.regions.map((region) => region.size),
     ...config.volumes.map((volume) => volume.memory),
   ];
@@ -200,7 +218,7 @@ function checkMemory(config: Config, origin: string): void {
   if (total <= config.memoryBytesMax) return;
   throw new PinfoldError(
     'ENOMEM',
-    `${origin}: memory disks, regions and page frames need ${formatSize(total)} together, ` +
+    `${origin}: memory disks, caches, regions and page frames need ${formatSize(total)} together, ` +
       `memoryBytesMax is ${formatSize(config.memoryBytesMax)}: lower their sizes or raise it`,
   );
 }

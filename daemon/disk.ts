@@ -9,6 +9,16 @@ export type DiskStorage =
   | { readonly kind: 'memory'; readonly fd: number; readonly segments: SharedArrayBuffer[] }
   | { readonly kind: 'file'; readonly fd: number };
 
+/** A volatile write cache in front of a disk; see docs/power-cuts.md. */
+export interface DiskCache {
+  /** What changes as a whole in a power cut: 512 or 4096. */
+  readonly unitBytes: number;
+  /** Writes up to this are all or nothing; 0: none. */
+  readonly atomicBytes: number;
+  /** Versions of pages that it holds at most, in bytes. */
+  readonly versionBytes: number;
+}
+
 export interface Disk extends Target {
   readonly name: string;
   readonly sizeBytes: number;
@@ -16,6 +26,8 @@ export interface Disk extends Target {
   readonly backing: string;
   readonly readOnly: boolean;
   readonly storage: DiskStorage;
+  /** Kept by the thread that serves it; null: what is written is durable as soon as the backing says so. */
+  readonly cache: DiskCache | null;
   /** Writes back what is pending and gives the backing up. */
   close(): Promise<void>;
 }

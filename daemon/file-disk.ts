@@ -33,6 +33,7 @@ interface Piece {
 
 export class FileDisk implements Disk {
   readonly label: string;
+  readonly cache = null;
   readonly inline = null;
   readonly #staging = new Uint8Array(new SharedArrayBuffer(SLOTS * SLOT_BYTES));
   readonly #freeSlots = Array.from({ length: SLOTS }, (_, i) => i);

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { destination, type Logger, pino } from 'pino';
 import { z } from 'zod';
-import type { Config, VolumeConfig } from './config.js';
+import { type Config, diskCacheOf, type VolumeConfig } from './config.js';
 import { FileDisk } from './file-disk.js';
 import { exportGate, FileExport } from './file-export.js';
 import { Server } from './ipc/server.js';
@@ -119,12 +119,13 @@ async function openServed(
   cleanup: (() => Promise<void> | void)[],
 ) {
   const disks = new Map<string, ServedDisk>();
-  for (const { name, size, path, readOnly } of config.disks) {
+  for (const each of config.disks) {
+    const { name, size, path, readOnly } = each;
     const plain =
       path === undefined
         ? new MemoryDisk(name, size ?? 0, readOnly)
         : FileDisk.open(name, path, size ?? null, readOnly);
-    const disk = new ServedDisk(plain);
+    const disk = new ServedDisk(plain, diskCacheOf(each));
     disks.set(name, disk);
     cleanup.push(async () => await disk.close());
   }

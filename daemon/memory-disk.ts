@@ -44,6 +44,7 @@ class SegmentBytes implements InlineBytes {
 
 export class MemoryDisk implements Disk {
   readonly label: string;
+  readonly cache = null;
   readonly backing = 'memory';
   readonly inline: InlineBytes;
   readonly #memory: Memory;

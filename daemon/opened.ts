@@ -1,6 +1,5 @@
 // Wraps what a client opens into handles: which of its methods the data frames reach, and how it is closed.
 
-import type { Disk } from './disk.js';
 import type { Opened } from './ipc/handles.js';
 import type {
   FileHandle,
@@ -11,6 +10,7 @@ import type {
 } from './machine-service.js';
 import { PinfoldError } from './protocol/errors.js';
 import type { Region } from './region.js';
+import type { ServedDisk } from './served-disk.js';
 import { type Target, unsupported } from './target.js';
 
 const nothing = (): Promise<void> => Promise.resolve();
@@ -23,7 +23,7 @@ export class OpenedDisk implements Opened {
   readonly target: Target;
   readonly close = nothing;
 
-  constructor(disk: Disk) {
+  constructor(readonly disk: ServedDisk) {
     this.label = disk.label;
     this.target = disk;
   }

@@ -1,8 +1,10 @@
 // A disk as all its clients see it: plain, or through the disks' thread, which is the only one to know of caches and faults.
 
-import type { Disk, DiskStorage } from './disk.js';
+import type { Disk, DiskCache, DiskStorage } from './disk.js';
 import { DiskLink } from './nbd/link.js';
 import type { NbdServer } from './nbd/server.js';
+import { PinfoldError } from './protocol/errors.js';
+import { type Cut, cutSchema } from './protocol/methods.js';
 import type { InlineBytes } from './target.js';
 
 export class ServedDisk implements Disk {
@@ -20,7 +22,11 @@ export class ServedDisk implements Disk {
   #link: DiskLink | null = null;
   #thread: NbdServer | null = null;
 
-  constructor(private readonly plain: Disk) {
+  /** @param cache with one it is never plain */
+  constructor(
+    private readonly plain: Disk,
+    readonly cache: DiskCache | null = null,
+  ) {
     const { name, label, sizeBytes, backing, readOnly, storage } = plain;
     this.name = name;
     this.label = label;
@@ -28,6 +34,7 @@ export class ServedDisk implements Disk {
     this.backing = backing;
     this.readOnly = readOnly;
     this.storage = storage;
+    if (cache !== null) this.#reasons.add('cache');
   }
 
   /** The thread that can serve it. */
@@ -107,6 +114,27 @@ export class ServedDisk implements Disk {
         await link.discard(offset, lengthBytes, signal);
       },
     );
+  }
+
+  /**
+   * Cuts the power: connections die, unanswered requests end with EIO, and the disk comes back with one of the images that
+   * its cache might have left.
+   * @param state see pick() of engine/block/power-cut.ts; `random` and `adversarial` may come without a seed
+   * @throws PinfoldError EINVAL for a disk without a cache, or a state that does not fit; nothing has happened then
+   */
+  async cut(state: string): Promise<Cut> {
+    if (this.cache === null) {
+      throw new PinfoldError(
+        'EINVAL',
+        `${this.label} has no volatile cache, so a power cut takes nothing: serve it with cache=volatile`,
+      );
+    }
+    const link = this.#link;
+    const result = await this.thread.call({ kind: 'cut', disk: this.name, state }, cutSchema);
+    // Its end may not have been noticed yet.
+    if (this.#link === link) this.#link = null;
+    link?.close();
+    return result;
   }
 
   async close(): Promise<void> {

@@ -75,6 +75,7 @@ export interface Addon {
   acceptStream(fd: number): number;
   createPoller(): number;
   setInterest(poller: number, fd: number, added: boolean, interest: number): void;
+  removeInterest(poller: number, fd: number): void;
   waitPoller(poller: number, out: Float64Array, timeoutMs: number, spinUs: number): number;
   createEvent(): number;
   signalEvent(fd: number): void;
@@ -141,6 +142,7 @@ const FUNCTIONS = {
   acceptStream: true,
   createPoller: true,
   setInterest: true,
+  removeInterest: true,
   waitPoller: true,
   createEvent: true,
   signalEvent: true,

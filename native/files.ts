@@ -92,7 +92,7 @@ export function fdatasync(fd: number): void {
 /**
  * `'allocate'` reserves blocks and lets the file grow; `'punch'` makes a hole; `'zero'` makes zeroes but keeps the blocks.
  * The last two leave the size alone.
- * @throws NativeError ENOSPC, EOPNOTSUPP if the file system cannot, EINVAL, EBADF.
+ * @throws NativeError ENOSPC, ENOTSUP if the file system cannot, EINVAL, EBADF.
  */
 export function fallocate(
   fd: number,

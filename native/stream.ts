@@ -74,6 +74,11 @@ export class Poller {
     addon.setInterest(this.#fd, fd, true, interest);
   }
 
+  /** Waits for a descriptor no more, which stays open for somebody else. @throws NativeError ENOENT, EBADF */
+  remove(fd: number): void {
+    addon.removeInterest(this.#fd, fd);
+  }
+
   /**
    * Blocks the thread until a descriptor is ready. Closing a descriptor takes it out.
    * @param out gets pairs (descriptor, sum of READY), at most 256.

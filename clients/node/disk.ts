@@ -1,7 +1,7 @@
 // A disk of the daemon. It comes back by itself after a reconnection.
 
 import { FRAME } from '../../daemon/protocol/frame.js';
-import { METHODS } from '../../daemon/protocol/methods.js';
+import { type Cut, METHODS } from '../../daemon/protocol/methods.js';
 import type { Link } from './link.js';
 import type { CallOptions, Owner } from './owner.js';
 import { discardRange, readInto, writeAll } from './transfer.js';
@@ -9,6 +9,14 @@ import { discardRange, readInto, writeAll } from './transfer.js';
 export interface WriteOptions extends CallOptions {
   /** Durable before it returns (force unit access). */
   readonly fua?: boolean;
+}
+
+export interface CutOptions extends CallOptions {
+  /**
+   * `drop-all`, `keep-all`, `prefix:N`, `random:SEED`, `adversarial:SEED` (a seed is drawn if it is left away), or a state
+   * that an earlier cut has returned. Default: `random`.
+   */
+  readonly state?: string;
 }
 
 export class Disk {
@@ -67,6 +75,17 @@ export class Disk {
   async discard(offset: number, lengthBytes: number, options: CallOptions = {}): Promise<void> {
     if (this.client.link !== this.#link) await this.#reopen(options);
     await discardRange(this.#link, this.#handle, offset, lengthBytes, options.signal);
+  }
+
+  /**
+   * Cuts the power of a disk with a volatile cache: connections die, requests under way end with EIO, and the disk holds
+   * one of the images that were possible. This object stays usable.
+   * @throws PinfoldError EINVAL for a disk without a volatile cache, or a state that is unknown or does not fit
+   */
+  async cut(options: CutOptions = {}): Promise<Cut> {
+    if (this.client.link !== this.#link) await this.#reopen(options);
+    const { state = 'random', signal } = options;
+    return await this.#link.call(METHODS.diskCut, { handle: this.#handle, state }, signal);
   }
 
   async close(): Promise<void> {

@@ -15,8 +15,8 @@ import {
   UNIT_BYTES,
 } from './limits.js';
 import { BYTES, COMMAND, COMMAND_FLAG, ERROR, getUint32, IHAVEOPT } from './protocol.js';
-import { Replies, type Request, STYLE } from './replies.js';
-import { headerBytes, readHeader } from './request-header.js';
+import { Replies, STYLE } from './replies.js';
+import { headerBytes, newRequest, readHeader } from './request-header.js';
 import { type Clock, type Storage, WALL } from './storage.js';
 import { Transmission } from './transmission.js';
 
@@ -64,14 +64,7 @@ export class Connection<E extends OpenableExport> {
   #tail = 0;
   readonly #replies = new Replies();
   readonly #handshake: Handshake<E>;
-  readonly #request: Request = {
-    flags: 0,
-    type: 0,
-    offset: 0,
-    length: 0,
-    cookie: new Uint8Array(8),
-    delayUs: 0,
-  };
+  readonly #request = newRequest();
   readonly #later = new Later();
   #export: E | null = null;
   #epoch = 0;
@@ -80,6 +73,8 @@ export class Connection<E extends OpenableExport> {
   #greeted = false;
   #options = 0;
   #closing = false;
+  /** The client has said so: what it asked for before is answered at once. */
+  #leaving = false;
   /** Where the rest of a WRITE's payload goes, and what has gone wrong with it. */
   #writing = false;
   #writeAt = 0;
@@ -133,8 +128,10 @@ export class Connection<E extends OpenableExport> {
     return this.#storage?.clock ?? WALL;
   }
 
+  /** An answer that waits for the client, to read or to end a payload, is not due until it does. */
   get dueUs(): number {
-    return this.#later.nextUs;
+    const waits = this.#writing || this.#skip > 0 || !this.#replies.empty;
+    return waits ? Number.POSITIVE_INFINITY : this.#later.nextUs;
   }
 
   close(): void {
@@ -248,7 +245,8 @@ export class Connection<E extends OpenableExport> {
       } else {
         this.#reopen(transmission);
         if (this.#resume(transmission)) continue;
-        if (!this.#later.hasRoom) return false;
+        if (this.#leaving) this.#closing = true;
+        if (this.#leaving || !this.#later.hasRoom) return false;
         if (!this.#takeRequest(transmission)) return !transmission.canRead;
       }
     }
@@ -270,7 +268,8 @@ export class Connection<E extends OpenableExport> {
 
   /** Answers a postponed request whose time has come. @returns false if there is none */
   #resume(transmission: Transmission): boolean {
-    const parked = this.#later.empty ? null : this.#later.take(this.clock.nowUs());
+    const nowUs = this.#leaving ? Number.POSITIVE_INFINITY : this.clock.nowUs();
+    const parked = this.#later.empty ? null : this.#later.take(nowUs);
     if (parked === null) return false;
     transmission.resume(parked);
     return true;
@@ -367,7 +366,7 @@ export class Connection<E extends OpenableExport> {
     }
     const { type, flags, length } = request;
     if (type === COMMAND.DISC) {
-      this.#closing = true;
+      this.#leaving = true;
       return true;
     }
     const carries = extended ? (flags & COMMAND_FLAG.PAYLOAD_LEN) !== 0 : type === COMMAND.WRITE;
@@ -400,6 +399,8 @@ export class Connection<E extends OpenableExport> {
     const isWrite = request.type === COMMAND.WRITE;
     const storage = this.#storage;
     let error = this.stopping || storage === null ? ERROR.ESHUTDOWN : transmission.check();
+    // What comes with any other command is thrown away: also a list of contexts that is longer than anybody could mean.
+    if (error === ERROR.NONE && payload > 0 && !isWrite) error = ERROR.EINVAL;
     if (error === ERROR.NONE && storage !== null) {
       error = storage.begin(request);
       if (isWrite && error === ERROR.NONE) {

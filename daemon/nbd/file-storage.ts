@@ -46,9 +46,17 @@ export class FileStorage extends PlainStorage implements Storage {
   /** Place for what is read next; from the beginning again when everything was sent. */
   #used = 0;
 
-  constructor(private readonly file: BackingFile) {
+  /** @param unused is told when a connection has closed it: another one may have it then */
+  constructor(
+    private readonly file: BackingFile,
+    private readonly unused: (storage: FileStorage) => void,
+  ) {
     super();
     this.arena = new Arena([this.#staging]);
+  }
+
+  override close(): void {
+    this.unused(this);
   }
 
   canRead(length: number, replies: Replies): boolean {

@@ -33,7 +33,12 @@ export class Later {
   /** @param request is copied */
   park(request: Request, error: number | null, writeIds: readonly number[], nowUs: number): void {
     const dueUs = nowUs + request.delayUs;
-    const copy = { ...request, cookie: request.cookie.slice(), delayUs: 0 };
+    const copy = {
+      ...request,
+      cookie: request.cookie.slice(),
+      offsetBytes: request.offsetBytes.slice(),
+      delayUs: 0,
+    };
     // Those that are due at the same time keep their order.
     let at = this.#parked.length;
     while (at > 0 && (this.#parked[at - 1]?.dueUs ?? 0) <= dueUs) at--;

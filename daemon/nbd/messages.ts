@@ -20,6 +20,7 @@ export const diskDataSchema = z.object({
     }),
     z.object({ kind: z.literal('file'), fd: z.int() }),
   ]),
+  cache: z.object({ unitBytes: z.int(), atomicBytes: z.int(), versionBytes: z.int() }).nullable(),
 });
 export type DiskData = z.infer<typeof diskDataSchema>;
 
@@ -42,6 +43,8 @@ export const commandSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('stop') }),
   /** A client on this socket, which the thread takes over, is connected to the disk: no handshake. */
   z.object({ kind: z.literal('attach'), disk: z.string(), fd: z.int() }),
+  /** Cut the power of a disk with a volatile cache. The result is as of `disk.cut`. */
+  z.object({ kind: z.literal('cut'), disk: z.string(), state: z.string() }),
 ]);
 export type Command = z.infer<typeof commandSchema>;
 

@@ -126,6 +126,7 @@ export const ERROR = {
   NONE: 0,
   EPERM: 1,
   EIO: 5,
+  ENOMEM: 12,
   EINVAL: 22,
   ENOSPC: 28,
   EOVERFLOW: 75,

@@ -16,8 +16,8 @@ import {
 import { COMMAND, COMMAND_FLAG, ERROR } from './protocol.js';
 import type { RemoteClient, RemoteLink } from './remote-link.js';
 import { RemoteRequests } from './remote-requests.js';
-import { type Replies, type Request, STYLE } from './replies.js';
-import { headerBytes, readHeader } from './request-header.js';
+import { type Replies, STYLE } from './replies.js';
+import { headerBytes, newRequest, readHeader } from './request-header.js';
 import { type Clock, WALL } from './storage.js';
 
 export interface RemoteHost {
@@ -41,14 +41,7 @@ export class RemoteConnection implements RemoteClient {
   readonly #export: Export;
   readonly #hasContext: boolean;
   readonly #requests: RemoteRequests;
-  readonly #request: Request = {
-    flags: 0,
-    type: 0,
-    offset: 0,
-    length: 0,
-    cookie: new Uint8Array(8),
-    delayUs: 0,
-  };
+  readonly #request = newRequest();
   #closing = false;
   /** Its client has said goodbye: what is under way is answered, nothing more is heard. */
   #leaving = false;

@@ -15,6 +15,8 @@ export interface Request {
   offset: number;
   length: number;
   readonly cookie: Uint8Array;
+  /** The offset as it came: replies with extended headers repeat it, also one that no number holds. */
+  readonly offsetBytes: Uint8Array;
   /** How much later it is answered, see Storage.begin(). */
   delayUs: number;
 }
@@ -92,7 +94,7 @@ export class Replies {
     const at = this.reserve(BYTES.SIMPLE_REPLY);
     putUint32(this.buffer, at, MAGIC.SIMPLE_REPLY);
     putUint32(this.buffer, at + 4, error);
-    this.#putCookie(at + 8, cookie);
+    this.#put8(at + 8, cookie);
   }
 
   /** The header of a chunk with a payload of that length. */
@@ -102,9 +104,9 @@ export class Replies {
     putUint32(this.buffer, at, extended ? MAGIC.EXTENDED_CHUNK : MAGIC.CHUNK);
     putUint16(this.buffer, at + 4, flags);
     putUint16(this.buffer, at + 6, type);
-    this.#putCookie(at + 8, request.cookie);
+    this.#put8(at + 8, request.cookie);
     if (extended) {
-      putUint64(this.buffer, at + 16, request.offset);
+      this.#put8(at + 16, request.offsetBytes);
       putUint64(this.buffer, at + 24, length);
     } else {
       putUint32(this.buffer, at + 16, length);
@@ -147,8 +149,8 @@ export class Replies {
     return true;
   }
 
-  #putCookie(at: number, cookie: Uint8Array): void {
-    for (let i = 0; i < 8; i++) this.buffer[at + i] = cookie[i] ?? 0;
+  #put8(at: number, bytes: Uint8Array): void {
+    for (let i = 0; i < 8; i++) this.buffer[at + i] = bytes[i] ?? 0;
   }
 
   #push(place: number, at: number, length: number): void {

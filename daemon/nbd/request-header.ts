@@ -19,9 +19,35 @@ export function readHeader(
   if (getUint32(buffer, at) !== (extended ? MAGIC.EXTENDED_REQUEST : MAGIC.REQUEST)) return false;
   request.flags = getUint16(buffer, at + 4);
   request.type = getUint16(buffer, at + 6);
-  for (let i = 0; i < 8; i++) request.cookie[i] = buffer[at + 8 + i] ?? 0;
+  for (let i = 0; i < 8; i++) {
+    request.cookie[i] = buffer[at + 8 + i] ?? 0;
+    request.offsetBytes[i] = buffer[at + 16 + i] ?? 0;
+  }
   request.offset = getUint64(buffer, at + 16);
   request.length = extended ? getUint64(buffer, at + 24) : getUint32(buffer, at + 24);
   request.delayUs = 0;
   return true;
+}
+
+/** An object to be filled again and again. */
+export function newRequest(): Request {
+  return {
+    flags: 0,
+    type: 0,
+    offset: 0,
+    offsetBytes: new Uint8Array(8),
+    length: 0,
+    cookie: new Uint8Array(8),
+    delayUs: 0,
+  };
+}
+
+export function copyRequest(to: Request, from: Request): void {
+  to.flags = from.flags;
+  to.type = from.type;
+  to.offset = from.offset;
+  to.offsetBytes.set(from.offsetBytes);
+  to.length = from.length;
+  to.cookie.set(from.cookie);
+  to.delayUs = from.delayUs;
 }

@@ -174,9 +174,9 @@ function threadEnded(): PinfoldError {
   return new PinfoldError('ESHUTDOWN', "the disks' thread has ended");
 }
 
-function dataOf({ name, label, sizeBytes, backing, readOnly, storage }: Disk): DiskData {
+function dataOf({ name, label, sizeBytes, backing, readOnly, storage, cache }: Disk): DiskData {
   const where = backing === 'memory' ? 'in memory' : `in ${backing}`;
-  return { name, description: `${label}, ${where}`, sizeBytes, readOnly, source: storage };
+  return { name, description: `${label}, ${where}`, sizeBytes, readOnly, source: storage, cache };
 }
 
 function remoteOf({ name, description, sizeBytes, readOnly }: FileExport): RemoteData {

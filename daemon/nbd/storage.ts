@@ -100,7 +100,7 @@ export function errorOf(error: unknown): number {
   if (!(error instanceof NativeError)) throw error;
   if (error.code === 'ENOSPC' || error.code === 'EDQUOT' || error.code === 'EFBIG')
     return ERROR.ENOSPC;
-  if (error.code === 'EOPNOTSUPP') return ERROR.ENOTSUP;
+  if (error.code === 'ENOTSUP') return ERROR.ENOTSUP;
   return ERROR.EIO;
 }
 

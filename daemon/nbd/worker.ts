@@ -11,6 +11,7 @@ import {
   READY,
 } from '../../native/index.js';
 import { PinfoldError } from '../protocol/errors.js';
+import type { Cut } from '../protocol/methods.js';
 import { Commands } from './commands.js';
 import { Connection, type Turn } from './connection.js';
 import { NbdCounters } from './counters.js';
@@ -95,6 +96,8 @@ class DisksThread {
       case 'attach':
         this.#attach(this.#disk(command.disk), command.fd);
         return null;
+      case 'cut':
+        return this.#cut(this.#disk(command.disk), command.state);
     }
   }
 
@@ -107,6 +110,19 @@ class DisksThread {
   #attach(disk: ThreadDisk, fd: number): void {
     this.#internal.add(fd);
     this.#connections.set(fd, new Connection<AnyExport>(fd, this, disk));
+  }
+
+  /** Nobody hears of it, but that the connections are gone. */
+  #cut(disk: ThreadDisk, wanted: string): Cut {
+    const cut = disk.planCut(wanted);
+    let connections = 0;
+    for (const [fd, connection] of this.#connections) {
+      if (connection.exported !== disk) continue;
+      if (!this.#internal.has(fd)) connections++;
+      this.#close(fd, connection);
+    }
+    cut.carryOut();
+    return { ...cut.result, connections };
   }
 
   #round(longestMs: number): void {

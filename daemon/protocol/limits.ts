@@ -11,6 +11,8 @@ export const HEADER_BYTES = 32;
 export const CONTROL_REQUEST_BYTES_MAX = 64 * 1024;
 /** Payload of a control frame that the daemon sends: a page of a directory, statistics. */
 export const CONTROL_REPLY_BYTES_MAX = 1024 * 1024;
+/** The state of a power cut: one that names an image exactly may be long. */
+export const CUT_STATE_CHARACTERS_MAX = 48 * 1024;
 /** Nesting of a control payload. */
 export const CONTROL_DEPTH_MAX = 8;
 /** Data of one read or write. A client cuts longer ones into several requests. */

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { ERROR_CODES } from './errors.js';
 import {
+  CUT_STATE_CHARACTERS_MAX,
   ERROR_MESSAGE_CHARACTERS_MAX,
   FINDINGS_MAX,
   NAME_BYTES_MAX,
@@ -95,6 +96,21 @@ const entrySchema = z.object({
 });
 export type DirectoryEntry = z.infer<typeof entrySchema>;
 
+export const cutSchema = z.object({
+  /** Replays the image where the same requests were made: with its seed. */
+  state: z.string(),
+  /** Writes that were not durable for sure. */
+  writes: count,
+  /** Units that might have held more than one content, and those of them that lost their newest. */
+  openUnits: count,
+  lostUnits: count,
+  /** How many images there might have been: exactly up to 15 digits, then as `1e57`; null: not counted. */
+  images: z.string().nullable(),
+  /** NBD connections that died. */
+  connections: count,
+});
+export type Cut = z.infer<typeof cutSchema>;
+
 /** A method by its name on the wire. */
 export interface Method<Params, Result> {
   readonly name: string;
@@ -116,7 +132,14 @@ export const METHODS = {
     'list',
     none,
     z.object({
-      disks: z.array(z.object({ name: z.string(), sizeBytes: bytes, backing: z.string() })),
+      disks: z.array(
+        z.object({
+          name: z.string(),
+          sizeBytes: bytes,
+          backing: z.string(),
+          cache: z.literal('volatile').nullable(),
+        }),
+      ),
       regions: z.array(z.object({ name: z.string(), sizeBytes: bytes })),
       volumes: z.array(
         z.object({ name: z.string(), sizeBytes: bytes, backing: z.string(), profile: z.string() }),
@@ -142,6 +165,12 @@ export const METHODS = {
     'disk.open',
     z.strictObject({ name: nameSchema }),
     z.object({ handle, sizeBytes: bytes, sectorBytes: bytes }),
+  ),
+  /** Cuts the power of a disk with a volatile cache; see docs/power-cuts.md. */
+  diskCut: method(
+    'disk.cut',
+    z.strictObject({ handle, state: z.string().max(CUT_STATE_CHARACTERS_MAX) }),
+    cutSchema,
   ),
   /** The token is for an ATTACH frame on a connection of its own, which receives the descriptor. */
   regionOpen: method(

@@ -164,6 +164,16 @@ napi_value SetInterest(const Napi::CallbackInfo& info) {
   return args.FailSystem(errno, ShowFd(fd) + " in poller " + ShowFd(poller));
 }
 
+// removeInterest(poller, fd): fd stays open, and somebody else waits for it.
+napi_value RemoveInterest(const Napi::CallbackInfo& info) {
+  Arguments args(info, "epoll_ctl");
+  int poller = args.Descriptor(0, "poller");
+  int fd = args.Descriptor(1, "fd");
+  if (!args.ok()) return args.Undefined();
+  if (epoll_ctl(poller, EPOLL_CTL_DEL, fd, nullptr) == 0) return args.Undefined();
+  return args.FailSystem(errno, ShowFd(fd) + " in poller " + ShowFd(poller));
+}
+
 // waitPoller(poller, out, timeoutMs, spinUs): how many descriptors are ready; out gets them, with a 1 for readable, 2 for
 // writable, 4 for an error or a peer that closed both ways. Asks again for spinUs before it sleeps.
 napi_value WaitPoller(const Napi::CallbackInfo& info) {
@@ -246,6 +256,7 @@ void ExportPoller(napi_env env, napi_value exports) {
                 Export<AcceptStream>("acceptStream"),
                 Export<CreatePoller>("createPoller"),
                 Export<SetInterest>("setInterest"),
+                Export<RemoveInterest>("removeInterest"),
                 Export<WaitPoller>("waitPoller"),
                 Export<CreateEvent>("createEvent"),
                 Export<SignalEvent>("signalEvent"),

@@ -144,6 +144,11 @@ test('a poller tells who is ready, and an event ends its wait', async (t) => {
   t.is(poller.wait(out, 1000, 0), 1);
   t.is(out.at(0), wake.fd);
   refuses(t, 'EEXIST', `fd ${fd}`, () => poller.add(fd, INTEREST.READ));
+  poller.change(fd, INTEREST.WRITE);
+  poller.remove(fd);
+  t.is(poller.wait(out, 1000, 0), 1);
+  t.is(out.at(0), wake.fd);
+  refuses(t, 'ENOENT', `fd ${fd}`, () => poller.remove(fd));
   refuses(t, 'EINVAL', 'timeoutMs is 60001', () => poller.wait(out, 60001, 0));
 });
 

@@ -13,12 +13,15 @@ import {
   RUNS_MAX,
   RUNS_MIN,
   runBenches,
+  SECONDS_DEFAULT,
+  SECONDS_MAX,
+  SECONDS_MIN,
 } from '../../../bench/index.js';
 import { makeCommand, optionsOf } from '../frame/command.js';
 import { usageError } from '../frame/errors.js';
 import { formatTable, print, printJson } from '../frame/output.js';
 import { startSpinner } from '../frame/progress.js';
-import { integer } from '../frame/values.js';
+import { integer, seconds as secondsOf } from '../frame/values.js';
 
 /** The bench that has curves. */
 const CURVES = 'writeback-vs-pin';
@@ -27,6 +30,8 @@ const SHAPE = {
   runs: z.number(),
   list: z.boolean().default(false),
   figures: z.string().optional(),
+  cells: z.string().default(''),
+  seconds: z.number(),
 };
 
 export function benchCommand(): Command {
@@ -40,6 +45,10 @@ export function benchCommand(): Command {
       [
         'pinfold bench pin --runs 9 --json',
         'benches[] with name, value, unit, against, ratio, runs[]',
+      ],
+      [
+        'pinfold bench nbd --cells randread,128KiB --seconds 2',
+        'only some cells, and longer runs of each',
       ],
       ['pinfold bench --list', 'what each one measures'],
     ],
@@ -55,9 +64,16 @@ export function benchCommand(): Command {
     .option(
       '--figures <folder>',
       'write what writeback-vs-pin found there: its curves and its data',
+    )
+    .option('--cells <words>', 'only the cells of nbd that have all of these in their names')
+    .option(
+      '--seconds <s>',
+      `length of one run of nbd, ${SECONDS_MIN} to ${SECONDS_MAX}`,
+      secondsOf(SECONDS_MIN, SECONDS_MAX),
+      SECONDS_DEFAULT,
     );
   return command.action(async (chosen: string[]) => {
-    const { json, runs, list, figures } = optionsOf(command, SHAPE);
+    const { json, runs, list, figures, cells, seconds } = optionsOf(command, SHAPE);
     if (list) {
       printList(json);
       return;
@@ -67,7 +83,12 @@ export function benchCommand(): Command {
     }
     const spinner = startSpinner(json);
     try {
-      const results = await runBenches(chosen, { runs, onProgress: (what) => spinner.say(what) });
+      const results = await runBenches(chosen, {
+        runs,
+        cells: cells.split(',').filter((word) => word !== ''),
+        seconds,
+        onProgress: (what) => spinner.say(what),
+      });
       spinner.stop();
       printResults(results, json);
       if (figures !== undefined) writeFigures(figures, results);

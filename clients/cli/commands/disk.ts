@@ -2,14 +2,15 @@
 
 import type { Command } from 'commander';
 import { z } from 'zod';
-import type { Client, Disk } from '../../node/index.js';
+import { CUT_STATES } from '../../../engine/block/power-cut.js';
+import type { Client, Cut, Disk } from '../../node/index.js';
 import { unknownName, withClient, withSocket } from '../daemon/connect.js';
 import { ByteSink, byteSource, PIECE_BYTES } from '../frame/byte-io.js';
 import { makeCommand, makeGroup, optionsOf } from '../frame/command.js';
 import { CliError, usageError } from '../frame/errors.js';
 import { interruptible } from '../frame/interrupt.js';
 import { formatTable, print, printJson } from '../frame/output.js';
-import { humanSize, size } from '../frame/values.js';
+import { humanSize, integer, size } from '../frame/values.js';
 
 const SECTOR_BYTES = 512;
 const DISK_BYTES_MAX = 2 ** 40;
@@ -30,14 +31,14 @@ export function diskCommand(): Command {
         'a file, one MiB from the beginning',
       ],
     ],
-    [listCommand(), readCommand(), writeCommand(), flushCommand(), discardCommand()],
+    [listCommand(), readCommand(), writeCommand(), flushCommand(), discardCommand(), cutCommand()],
   );
 }
 
 function listCommand(): Command {
   const command = withSocket(
     makeCommand('list', 'name the disks of a daemon', [
-      ['pinfold disk list --json', 'disks[] with name, sizeBytes, backing'],
+      ['pinfold disk list --json', 'disks[] with name, sizeBytes, backing, cache'],
     ]),
   );
   return command.action(async () => {
@@ -48,7 +49,11 @@ function listCommand(): Command {
       print(
         formatTable(
           ['DISK', 'SIZE', 'WHERE'],
-          disks.map((d) => [d.name, humanSize(d.sizeBytes), d.backing]),
+          disks.map((d) => [
+            d.name,
+            humanSize(d.sizeBytes),
+            d.cache === null ? d.backing : `${d.backing}, ${d.cache} cache`,
+          ]),
         ),
       );
   });
@@ -148,6 +153,56 @@ function discardCommand(): Command {
     await onDisk(socket, name, (disk, signal) => disk.discard(offset, length, { signal }));
     if (json) printJson({ disk: name, offset, lengthBytes: length });
   });
+}
+
+function cutCommand(): Command {
+  const command = withSocket(
+    makeCommand(
+      'cut',
+      'cut the power of a disk with a volatile cache: what was not flushed may be gone',
+      [
+        ['pinfold disk cut disk0', 'at random; prints the state that replays it'],
+        ['pinfold disk cut disk0 --seed 42', 'the same as --state random:42'],
+        ['pinfold disk cut disk0 --state drop-all', 'nothing but what was flushed'],
+        [
+          'pinfold disk cut disk0 --state prefix:3',
+          'the first three writes after the last flush, and no more',
+        ],
+      ],
+    ),
+  )
+    .argument('<disk>', 'a name from: pinfold disk list')
+    .option('--state <state>', `what is left: ${CUT_STATES.join(', ')}, or what a cut printed`)
+    .option(
+      '--seed <number>',
+      'of random or adversarial (default: drawn)',
+      integer(0, 2 ** 32 - 1),
+    );
+  return command.action(async (name: string) => {
+    const shape = { ...SOCKET, state: z.string().optional(), seed: z.number().optional() };
+    const { json, socket, state, seed } = optionsOf(command, shape);
+    const wanted = stateOf(state, seed);
+    await onDisk(socket, name, async (disk, signal) => {
+      const cut = await disk.cut({ state: wanted, signal });
+      if (json) printJson({ disk: name, ...cut });
+      else print(describeCut(name, cut));
+    });
+  });
+}
+
+function stateOf(state = 'random', seed?: number): string {
+  if (seed === undefined) return state;
+  if (state === 'random' || state === 'adversarial') return `${state}:${seed}`;
+  throw usageError(`--seed is for the states random and adversarial, not for ${state}`);
+}
+
+function describeCut(name: string, cut: Cut): string {
+  const possible = cut.images === null ? 'more than can be counted' : cut.images;
+  return [
+    `${name}: the power was cut at ${cut.state}`,
+    `${cut.lostUnits} of ${cut.openUnits} open units lost, of ${cut.writes} writes; images that were possible: ${possible}`,
+    `NBD connections that died: ${cut.connections}`,
+  ].join('\n');
 }
 
 async function onDisk(

@@ -55,7 +55,8 @@ export function serveCommand(): Command {
     .option('--socket <path>', `where to listen (default: ${defaultSocket()})`)
     .option(
       '--disk <spec>',
-      'NAME,size=SIZE for one in memory, NAME,path=FILE[,size=SIZE]; with ,ro read-only; repeatable',
+      'NAME,size=SIZE for one in memory, NAME,path=FILE[,size=SIZE]; with ,ro read-only; with ' +
+        ',cache=volatile[,unit=512|4096][,atomic=SIZE][,versions=SIZE] its power can be cut; repeatable',
       collect,
     )
     .option('--region <spec>', 'NAME,size=SIZE; repeatable', collect)

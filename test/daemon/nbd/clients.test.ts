@@ -38,7 +38,7 @@ test('nbdinfo: what each export can, the map and the list', async (t) => {
     .parse(JSON.parse(await run('nbdinfo', '--list', '--json', uri(''))));
   t.deepEqual(
     list.exports.map((each) => each['export-name']),
-    ['scratch', 'file', 'locked'],
+    ['scratch', 'file', 'locked', 'cached', 'cached-file'],
   );
 });
 
@@ -48,7 +48,7 @@ test('nbdcopy: both ways over four connections', async (t) => {
   const [input, output] = [join(folder, 'in'), join(folder, 'out')];
   const data = Buffer.concat([randomBytes(300_000), Buffer.alloc(2 ** 20 - 300_000)]);
   writeFileSync(input, data);
-  for (const name of ['scratch', 'file']) {
+  for (const name of ['scratch', 'file', 'cached', 'cached-file']) {
     await run('nbdcopy', '--connections=4', '--flush', input, uri(name));
     await run('nbdcopy', '--connections=4', uri(name), output);
     t.true(readFileSync(output).equals(data), name);
@@ -71,7 +71,7 @@ test('qemu-io and qemu-img: patterns, zeroes, discard, convert and compare', asy
     'aio_flush',
     'read -P 5 512k 512k',
   ];
-  for (const name of ['scratch', 'file']) {
+  for (const name of ['scratch', 'file', 'cached', 'cached-file']) {
     const said = await run(
       'qemu-io',
       '-f',
@@ -92,7 +92,7 @@ test('qemu-io and qemu-img: patterns, zeroes, discard, convert and compare', asy
 test('fio writes at random and finds what it wrote', async (t) => {
   if (!requires(t, 'fio', 'fio')) return;
   const { uri, folder } = await serve(t);
-  for (const name of ['scratch', 'file']) {
+  for (const name of ['scratch', 'file', 'cached', 'cached-file']) {
     const fio = [
       '--name=v',
       '--ioengine=nbd',

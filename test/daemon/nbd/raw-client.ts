@@ -24,8 +24,10 @@ export interface Chunk {
   readonly payload: Buffer;
 }
 
-/** A daemon with `scratch` (1 MiB), `file` (1 MiB) and `locked` (64 KiB, read-only) on an NBD socket. */
-/** @param filesIn where the disk `file` is kept */
+/**
+ * A daemon with `scratch`, `file`, `cached` and `cached-file` (1 MiB each) and `locked` (64 KiB, read-only) on an NBD socket.
+ * @param filesIn where the disk `file` is kept
+ */
 export async function startNbd(t: Test, filesIn = '/tmp') {
   const nbd: { socket?: string } = {};
   const folder = `/tmp/pinfold-nbd-${process.pid}-${Math.random().toString(36).slice(2)}`;
@@ -36,11 +38,14 @@ export async function startNbd(t: Test, filesIn = '/tmp') {
     disks: [
       { name: 'file', size: '1M', path: image },
       { name: 'locked', size: '64K', readOnly: true },
+      { name: 'cached', size: '1M', cache: 'volatile' },
+      { name: 'cached-file', size: '1M', path: `${folder}.cached`, cache: 'volatile' },
     ],
   });
   t.teardown(async () => {
     const { rmSync } = await import('node:fs');
     rmSync(image, { force: true });
+    rmSync(`${folder}.cached`, { force: true });
   });
   return { ...test, socket: nbd.socket };
 }

@@ -1,0 +1,233 @@
+// A disk with a volatile write cache, as a connection reads and writes it: payload is received into fresh slots of the cache,
+// and data is sent from the slots that it lies in, which are pinned until the replies are sent.
+
+import { SLOT_BYTES, ZERO_SLOTS } from '../../engine/block/cache-slots.js';
+import { FOUND, Incoming, type VolatileCache } from '../../engine/block/volatile-cache.js';
+import { type Arena, nextData, nextHole } from '../../native/index.js';
+import { DIRECT_WRITE_BYTES, REPLY_PIECES, REPLY_ROOM_PIECES, STAGING_BYTES } from './limits.js';
+import { ERROR } from './protocol.js';
+import type { Replies } from './replies.js';
+import { attempt, extentFrom, type Storage, WALL } from './storage.js';
+
+const ZERO_BYTES = ZERO_SLOTS * SLOT_BYTES;
+/** Pages that a read of STAGING_BYTES touches at most. */
+const READ_PAGES_MAX = STAGING_BYTES / SLOT_BYTES + 1;
+
+/** Slots that the replies of one connection pin at most. */
+export const PINNED_PAGES_MAX = 2 * READ_PAGES_MAX;
+
+export class VolatileStorage implements Storage {
+  readonly clock = WALL;
+  readonly pieceBytesMax = STAGING_BYTES;
+  writeId = 0;
+  readonly #incoming = new Incoming();
+  /** Pairs of first slot and count. */
+  readonly #pinned = new Uint32Array(2 * REPLY_PIECES);
+  #pinnedRuns = 0;
+  #pinnedPages = 0;
+  readonly #loaded = new Uint32Array(READ_PAGES_MAX);
+  /** The pieces of a WRITE_ZEROES or TRIM so far. */
+  readonly #zeroed: number[] = [];
+
+  /** @param fd of the file that holds the floor, or null */
+  constructor(
+    private readonly cache: VolatileCache,
+    private readonly sizeBytes: number,
+    private readonly fd: number | null,
+  ) {}
+
+  get arena(): Arena {
+    return this.cache.slots.arena;
+  }
+
+  begin(): number {
+    return ERROR.NONE;
+  }
+
+  canRead(length: number, replies: Replies): boolean {
+    if (replies.empty) this.#unpin();
+    const pieces = Math.ceil(length / SLOT_BYTES) + 1;
+    return (
+      this.#pinnedPages + pieces <= READ_PAGES_MAX &&
+      replies.freePieces >= pieces + REPLY_ROOM_PIECES
+    );
+  }
+
+  read(offset: number, length: number, replies: Replies): number {
+    const { cache } = this;
+    const end = offset + length;
+    for (let at = offset; at < end; ) {
+      const piece = cache.locate(at, end);
+      if (cache.found === FOUND.ZEROES) {
+        for (let done = 0; done < piece; done += ZERO_BYTES) {
+          replies.data(0, Math.min(ZERO_BYTES, piece - done));
+        }
+      } else if (cache.found === FOUND.SLOTS) {
+        const { foundAt } = cache;
+        const first = Math.floor(foundAt / SLOT_BYTES);
+        this.#pin(first, Math.ceil((foundAt + piece) / SLOT_BYTES) - first);
+        replies.data(foundAt, piece);
+      } else {
+        const error = this.#readFloor(at, at + piece, replies);
+        if (error !== ERROR.NONE) return error;
+      }
+      at += piece;
+    }
+    return ERROR.NONE;
+  }
+
+  beginWrite(offset: number, length: number): number {
+    return this.cache.begin(this.#incoming, offset, length) ? ERROR.NONE : ERROR.ENOMEM;
+  }
+
+  /** Where slots lie scattered, one receive for many of them and a copy is less than one receive for each. */
+  place(at: number): number {
+    const incoming = this.#incoming;
+    const end = incoming.offset + incoming.length;
+    const piece = incoming.placeBytes(at, end);
+    return piece >= DIRECT_WRITE_BYTES || at + piece === end ? incoming.place(at) : -1;
+  }
+
+  placeBytes(at: number, end: number): number {
+    return this.#incoming.placeBytes(at, end);
+  }
+
+  store(at: number, bytes: Uint8Array, from: number, until: number): number {
+    const incoming = this.#incoming;
+    while (from < until) {
+      const length = incoming.placeBytes(at, at + until - from);
+      this.cache.slots.write(incoming.place(at), bytes, from, from + length);
+      at += length;
+      from += length;
+    }
+    return ERROR.NONE;
+  }
+
+  endWrite(fua: boolean): number {
+    return attempt(() => {
+      this.writeId = this.cache.commit(this.#incoming);
+      if (fua) this.cache.fua(this.writeId);
+    });
+  }
+
+  abortWrite(): void {
+    this.cache.abort(this.#incoming);
+  }
+
+  flush(): number {
+    return attempt(() => this.cache.flush(this.cache.flushBegins()));
+  }
+
+  zero(offset: number, length: number, keepBlocks: boolean, _fast: boolean, trim: boolean): number {
+    const error = attempt(() => {
+      this.writeId = keepBlocks
+        ? this.#writeZeroes(offset, length)
+        : this.cache.zero(trim, offset, length);
+    });
+    if (error === ERROR.NONE) this.#zeroed.push(this.writeId);
+    else this.#zeroed.length = 0;
+    return error;
+  }
+
+  endZero(fua: boolean): number {
+    const error = attempt(() => {
+      if (fua) for (const id of this.#zeroed) this.cache.fua(id);
+    });
+    this.#zeroed.length = 0;
+    return error;
+  }
+
+  zeroesFast(keepBlocks: boolean): boolean {
+    return !keepBlocks;
+  }
+
+  dataFrom(offset: number): number {
+    const { cache, sizeBytes, fd } = this;
+    for (let at = offset; at < sizeBytes; ) {
+      const end = at + cache.locate(at, sizeBytes);
+      if (cache.found === FOUND.SLOTS) return at;
+      if (cache.found === FOUND.FLOOR && fd !== null) {
+        const from = at;
+        const data = extentFrom(() => nextData(fd, from), from, sizeBytes);
+        if (data < end) return data;
+      }
+      at = end;
+    }
+    return sizeBytes;
+  }
+
+  holeFrom(offset: number): number {
+    const { cache, sizeBytes, fd } = this;
+    for (let at = offset; at < sizeBytes; ) {
+      const end = at + cache.locate(at, sizeBytes);
+      if (cache.found === FOUND.ZEROES) return at;
+      if (cache.found === FOUND.FLOOR && fd !== null) {
+        const from = at;
+        const hole = extentFrom(() => nextHole(fd, from), sizeBytes, sizeBytes);
+        if (hole < end) return hole;
+      }
+      at = end;
+    }
+    return sizeBytes;
+  }
+
+  replied(writeId: number): void {
+    this.cache.replied(writeId);
+  }
+
+  close(): void {
+    this.abortWrite();
+    this.#unpin();
+  }
+
+  /** Data of the file comes into slots that are free again once it was sent. */
+  #readFloor(at: number, end: number, replies: Replies): number {
+    const { slots } = this.cache;
+    const first = Math.floor(at / SLOT_BYTES);
+    const count = Math.ceil(end / SLOT_BYTES) - first;
+    const loaded = this.#loaded;
+    for (let i = 0; i < count; i++) loaded[i] = slots.take();
+    const error = attempt(() => this.cache.load(first, loaded, count));
+    for (let from = 0; from < count; ) {
+      let until = from + 1;
+      while (until < count && loaded[until] === loaded[until - 1] + 1) until++;
+      if (error === ERROR.NONE) {
+        this.#pin(loaded[from], until - from);
+        const start = Math.max(at, (first + from) * SLOT_BYTES);
+        const stop = Math.min(end, (first + until) * SLOT_BYTES);
+        replies.data(loaded[from] * SLOT_BYTES + (start % SLOT_BYTES), stop - start);
+      }
+      from = until;
+    }
+    for (let i = 0; i < count; i++) slots.release(loaded[i], false);
+    slots.settle();
+    return error;
+  }
+
+  /** With NO_HOLE: zeroes that take memory, as data does. */
+  #writeZeroes(offset: number, length: number): number {
+    const { cache } = this;
+    const incoming = this.#incoming;
+    if (!cache.begin(incoming, offset, length)) throw new RangeError('no slots for zeroes');
+    for (let i = 0; i < incoming.count; i++) cache.slots.zero(incoming.slots[i], 0, SLOT_BYTES);
+    return cache.commit(incoming);
+  }
+
+  #pin(first: number, count: number): void {
+    this.cache.slots.pin(first, count);
+    this.#pinned[2 * this.#pinnedRuns] = first;
+    this.#pinned[2 * this.#pinnedRuns + 1] = count;
+    this.#pinnedRuns++;
+    this.#pinnedPages += count;
+  }
+
+  #unpin(): void {
+    const { slots } = this.cache;
+    for (let i = 0; i < this.#pinnedRuns; i++) {
+      slots.unpin(this.#pinned[2 * i], this.#pinned[2 * i + 1]);
+    }
+    slots.settle();
+    this.#pinnedRuns = 0;
+    this.#pinnedPages = 0;
+  }
+}

@@ -1,0 +1,161 @@
+// The writes of a disk with a volatile cache that are not durable yet for sure, oldest first (B2).
+//
+// A write is known by a number that rises by one, from 1 on. Each one names, for each of its pages in order, what the
+// page holds after it:
+//
+//   writes    |  #7  |  #8  |  #9  |                  seq modulo the capacity
+//   entries   | p p p p p p | p | p p p |             one number per page of a write, in a ring
+//             a slot, SKIP (the write changes nothing there), or zeroBase + seq modulo the capacity: zeroes,
+//             a number that no other write in the log uses
+
+export const KIND = { DATA: 0, ZEROES: 1, TRIM: 2 } as const;
+
+/** An entry of a page that the write leaves as it is. */
+export const SKIP = 0;
+
+const REPLIED = 1;
+const DURABLE = 2;
+const FUA = 4;
+const ATOMIC = 8;
+
+export class WriteLog {
+  /** Writes that are in the log: from head to below tail. */
+  head = 1;
+  tail = 1;
+  /** Entries of all of them. */
+  entryCount = 0;
+  readonly #mask: number;
+  readonly #kinds: Uint8Array;
+  readonly #flags: Uint8Array;
+  readonly #starts: Float64Array;
+  readonly #ends: Float64Array;
+  readonly #entryFirsts: Uint32Array;
+  readonly #entryCounts: Uint32Array;
+  readonly #repliedAt: Float64Array;
+  readonly #entries: Uint32Array;
+  #entryNext = 0;
+  #clock = 0;
+
+  /**
+   * @param writesMax a power of two
+   * @param entriesMax of all writes in the log
+   * @param zeroBase above every slot
+   */
+  constructor(
+    readonly writesMax: number,
+    entriesMax: number,
+    private readonly zeroBase: number,
+  ) {
+    this.#mask = writesMax - 1;
+    this.#kinds = new Uint8Array(writesMax);
+    this.#flags = new Uint8Array(writesMax);
+    this.#starts = new Float64Array(writesMax);
+    this.#ends = new Float64Array(writesMax);
+    this.#entryFirsts = new Uint32Array(writesMax);
+    this.#entryCounts = new Uint32Array(writesMax);
+    this.#repliedAt = new Float64Array(writesMax);
+    this.#entries = new Uint32Array(entriesMax);
+  }
+
+  /** Appends a write that touches the bytes from `start` to below `end`, without entries yet. */
+  append(kind: number, start: number, end: number, atomic: boolean): number {
+    const seq = this.tail++;
+    const at = seq & this.#mask;
+    this.#kinds[at] = kind;
+    this.#flags[at] = atomic ? ATOMIC : 0;
+    this.#starts[at] = start;
+    this.#ends[at] = end;
+    this.#entryFirsts[at] = this.#entryNext;
+    this.#entryCounts[at] = 0;
+    return seq;
+  }
+
+  /** Adds the entry of the next page to the newest write. */
+  push(entry: number): void {
+    this.#entryCounts[(this.tail - 1) & this.#mask]++;
+    this.#entries[this.#entryNext] = entry;
+    this.#entryNext = this.#entryNext + 1 === this.#entries.length ? 0 : this.#entryNext + 1;
+    this.entryCount++;
+  }
+
+  /** Forgets the oldest write. */
+  shift(): void {
+    this.entryCount -= this.entries(this.head);
+    this.head++;
+  }
+
+  clear(): void {
+    this.head = this.tail;
+    this.entryCount = 0;
+  }
+
+  /** The entry that stands for zeroes in a write. */
+  zeroEntry(seq: number): number {
+    return this.zeroBase + (seq & this.#mask);
+  }
+
+  isZero(entry: number): boolean {
+    return entry >= this.zeroBase;
+  }
+
+  kind(seq: number): number {
+    return this.#kinds[seq & this.#mask];
+  }
+
+  /** The first byte of a write. */
+  start(seq: number): number {
+    return this.#starts[seq & this.#mask];
+  }
+
+  /** The byte after its last one. */
+  end(seq: number): number {
+    return this.#ends[seq & this.#mask];
+  }
+
+  /** How many pages a write touches. */
+  entries(seq: number): number {
+    return this.#entryCounts[seq & this.#mask];
+  }
+
+  /** What the nth page of a write holds after it. */
+  entry(seq: number, nth: number): number {
+    const at = this.#entryFirsts[seq & this.#mask] + nth;
+    return this.#entries[at < this.#entries.length ? at : at - this.#entries.length];
+  }
+
+  isAtomic(seq: number): boolean {
+    return (this.#flags[seq & this.#mask] & ATOMIC) !== 0;
+  }
+
+  isDurable(seq: number): boolean {
+    return (this.#flags[seq & this.#mask] & DURABLE) !== 0;
+  }
+
+  setDurable(seq: number): void {
+    this.#flags[seq & this.#mask] |= DURABLE;
+  }
+
+  setFua(seq: number): void {
+    this.#flags[seq & this.#mask] |= FUA;
+  }
+
+  isFua(seq: number): boolean {
+    return (this.#flags[seq & this.#mask] & FUA) !== 0;
+  }
+
+  setReplied(seq: number): void {
+    this.#flags[seq & this.#mask] |= REPLIED;
+    this.#repliedAt[seq & this.#mask] = ++this.#clock;
+  }
+
+  /** The moment now, for repliedBy(). */
+  get now(): number {
+    return this.#clock;
+  }
+
+  /** Whether a write had been replied to at a moment (B4's R). */
+  repliedBy(seq: number, moment: number): boolean {
+    const at = seq & this.#mask;
+    return (this.#flags[at] & REPLIED) !== 0 && this.#repliedAt[at] <= moment;
+  }
+}

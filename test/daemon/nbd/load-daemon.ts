@@ -1,0 +1,48 @@
+// A daemon in a process of its own, for clients that load it or misbehave; and what it needs meanwhile.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startProgram, type Test, temporaryFolder } from '../../support/test-daemon.js';
+
+export const MIB = 2 ** 20;
+export const DISK_BYTES = 32 * MIB;
+
+export interface LoadDaemon {
+  readonly socket: string;
+  readonly folder: string;
+  /** Throws with what it wrote to stderr if the process is over. */
+  readonly alive: () => void;
+  readonly rssBytes: () => number;
+  readonly descriptors: () => number;
+}
+
+/** Serves `memory` and `file`, and `calm-memory` and `calm-file` for those that behave: 32 MiB each. */
+export async function startLoadDaemon(t: Test): Promise<LoadDaemon> {
+  const folder = temporaryFolder(t);
+  const socket = join(folder, 'nbd');
+  const config = JSON.stringify({
+    socket: join(folder, 'ipc'),
+    logLevel: 'silent',
+    disks: ['', 'calm-'].flatMap((kind) => [
+      { name: `${kind}memory`, size: DISK_BYTES },
+      { name: `${kind}file`, size: DISK_BYTES, path: join(folder, `${kind}disk.img`) },
+    ]),
+    nbd: { socket },
+  });
+  const { process: child, stderr, line } = startProgram(t, 'daemon-program', [config]);
+  await line();
+  const proc = `/proc/${child.pid ?? 0}`;
+  return {
+    socket,
+    folder,
+    alive: () => {
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`the daemon ended: ${stderr()}`);
+    },
+    rssBytes: () => {
+      const [, kib] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`${proc}/status`, 'utf8')) ?? [];
+      return Number(kib) * 1024;
+    },
+    descriptors: () => readdirSync(`${proc}/fd`).length,
+  };
+}
