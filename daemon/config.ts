@@ -1,9 +1,12 @@
 // The daemon's configuration: its schema, with errors that name the key, the value and what is allowed.
 
 import { z } from 'zod';
+import type { FaultSpec } from '../engine/block/faults/index.js';
 import type { DiskCache } from './disk.js';
+import { parseFault } from './faults/spec.js';
 import { describeIssues } from './issues.js';
 import { parseTcpAddress } from './nbd/address.js';
+import { FAULT_LAYERS_MAX } from './nbd/limits.js';
 import { PinfoldError } from './protocol/errors.js';
 import { DEFAULT_LIMITS, NAME_BYTES_MAX, PAGE_BYTES } from './protocol/limits.js';
 import { nameSchema } from './protocol/methods.js';
@@ -44,6 +47,16 @@ const name = nameSchema.min(1, { error: `expected a name of 1 to ${NAME_BYTES_MA
 
 const flag = z.boolean({ error: 'expected true or false' });
 
+const faultSchema = z.unknown().transform((fault, context): FaultSpec => {
+  try {
+    return parseFault(fault, 'it');
+  } catch (error) {
+    if (!(error instanceof PinfoldError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message.slice('EINVAL: it: '.length) });
+    return z.NEVER;
+  }
+});
+
 export const diskSchema = z
   .strictObject({
     name,
@@ -57,6 +70,11 @@ export const diskSchema = z
       .optional(),
     atomic: size(512, ATOMIC_BYTES_MAX, 512).optional(),
     versions: size(2 ** 20, 2 ** 34, PAGE_BYTES).optional(),
+    /** Its fault layers, in the order in which they are asked. */
+    faults: z
+      .array(faultSchema, { error: 'expected a list of faults' })
+      .max(FAULT_LAYERS_MAX)
+      .default([]),
   })
   .refine(
     ({ cache, unit, atomic, versions }) =>
@@ -115,19 +133,50 @@ const limitsSchema = z
   })
   .prefault({});
 
+const tlsSchema = z
+  .strictObject({
+    /** Whether NBD clients must, or may, use TLS. */
+    mode: z
+      .enum(['required', 'allowed'], { error: 'expected required or allowed' })
+      .default('required'),
+    /** A folder with server-cert.pem and server-key.pem, and ca-cert.pem for verifyPeer. */
+    certificates: path.optional(),
+    /** Clients need a certificate, too. */
+    verifyPeer: flag.default(false),
+    /** A file with lines USER:HEX, instead of certificates. */
+    pskFile: path.optional(),
+  })
+  .refine((tls) => (tls.certificates === undefined) !== (tls.pskFile === undefined), {
+    error: 'expected either certificates (a folder) or pskFile (a file)',
+  })
+  .refine((tls) => !tls.verifyPeer || tls.certificates !== undefined, {
+    path: ['verifyPeer'],
+    error: 'expected only with certificates: a pre-shared key proves who the client is already',
+  });
+
+const nbdSchema = z
+  .strictObject({
+    socket: path.optional(),
+    /** HOST:PORT, of this machine unless TLS is required. */
+    tcp: z.string().optional(),
+    /** Take over the sockets that LISTEN_FDS names. */
+    activated: flag.default(false),
+    /** Serve one client on standard input and output, and end with it. */
+    stdio: flag.default(false),
+    tls: tlsSchema.optional(),
+  })
+  .refine(
+    ({ stdio, socket, tcp, activated }) =>
+      !stdio || (socket === undefined && tcp === undefined && !activated),
+    { path: ['stdio'], error: 'expected without socket, tcp and activated: it serves one client' },
+  );
+
 export const configSchema = z.strictObject({
-  socket: path,
+  /** Where the daemon's own clients connect; none with standard input or inherited sockets for NBD, unless given. */
+  socket: path.optional(),
   allowedUids: z.array(integer(0, 4294967294)).min(1).optional(),
   /** Where disks and exports are served over NBD; the first disk, or else the first export, is the default one. */
-  nbd: z
-    .strictObject({
-      socket: path.optional(),
-      /** HOST:PORT of this machine. */
-      tcp: z.string().optional(),
-      /** Take over the sockets that LISTEN_FDS names. */
-      activated: flag.default(false),
-    })
-    .optional(),
+  nbd: nbdSchema.optional(),
   disks: z.array(diskSchema).default([]),
   regions: z.array(regionSchema).default([]),
   volumes: z.array(volumeSchema).default([]),
@@ -172,7 +221,12 @@ export function parseConfig(input: unknown, origin: string): Config {
     );
   }
   const config = parsed.data;
-  if (config.nbd?.tcp !== undefined) parseTcpAddress(config.nbd.tcp);
+  if (config.socket === undefined && config.nbd?.stdio !== true && config.nbd?.activated !== true) {
+    throw new PinfoldError('EINVAL', `${origin}: socket is missing: expected a path`);
+  }
+  if (config.nbd?.tcp !== undefined) {
+    parseTcpAddress(config.nbd.tcp, config.nbd.tls?.mode === 'required');
+  }
   checkNames(config, origin);
   checkExports(config, origin);
   checkMemory(config, origin);

@@ -26,12 +26,15 @@ export interface StartOptions {
 }
 
 export interface Daemon {
-  readonly socketPath: string;
+  /** Null if it serves NBD clients only. */
+  readonly socketPath: string | null;
   /** The port of nbd.tcp, or null. */
   readonly nbdPort: number | null;
   readonly log: Logger;
   /** Counters since the start, as `statistics` tells clients. */
   statistics(): Record<string, number>;
+  /** Resolves when the one client has left that nbd.stdio serves; never without. */
+  readonly left: Promise<void>;
   /** Drains requests, says goodbye to clients, syncs and unmounts. Calling it again waits for the same end. */
   close(): Promise<void>;
 }
@@ -63,11 +66,15 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     }
     if (errors.length > 0) throw errors[0];
   };
+  const { socket } = config;
   try {
-    const claim = await claimSocketPath(config.socket);
-    cleanup.push(() => claim.release());
+    if (socket !== undefined) {
+      const claim = await claimSocketPath(socket);
+      cleanup.push(() => claim.release());
+    }
     const served = await openServed(config, log, options, cleanup);
-    const nbd = await startDisksThread(config, served, fatal, cleanup);
+    const nbd = await startDisksThread(config, served, { log, fatal }, cleanup);
+    await addFaults(config, served.disks);
     const allowedUids = config.allowedUids ?? [process.getuid?.() ?? 0];
     const release = packageVersion();
     const server = new Server({ limits: config.limits, allowedUids, release, served, log, fatal });
@@ -80,15 +87,18 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
         },
       });
     }
-    await server.listen(config.socket);
-    cleanup.push(async () => await server.close());
+    if (socket !== undefined) {
+      await server.listen(socket);
+      cleanup.push(async () => await server.close());
+    }
     log.info(
-      { socket: config.socket, disks: config.disks.length, regions: config.regions.length },
+      { socket: socket ?? null, disks: config.disks.length, regions: config.regions.length },
       'serving',
     );
     let closing: Promise<void> | null = null;
     return {
-      socketPath: config.socket,
+      socketPath: socket ?? null,
+      left: nbd?.left ?? new Promise(() => undefined),
       nbdPort: nbd?.port ?? null,
       log,
       statistics: () => ({
@@ -170,16 +180,24 @@ async function startDisksThread(
     exports: ReadonlyMap<string, FileExport>;
     statistics: () => Record<string, number>;
   },
-  fatal: (error: unknown) => void,
+  { log, fatal }: { readonly log: Logger; readonly fatal: (error: unknown) => void },
   cleanup: (() => Promise<void> | void)[],
 ): Promise<NbdServer | null> {
   const disks = [...served.disks.values()];
   if (nbd === undefined && disks.length === 0) return null;
-  const server = await NbdServer.start(nbd, disks, [...served.exports.values()], fatal);
+  const server = await NbdServer.start(nbd, disks, [...served.exports.values()], fatal, log);
   cleanup.push(async () => await server.close());
   for (const disk of disks) disk.thread = server;
-  if (nbd !== undefined) served.statistics = () => server.statistics();
+  served.statistics = () => server.statistics();
   return server;
+}
+
+/** @throws PinfoldError EINVAL for a fault that could never act on its disk */
+async function addFaults(config: Config, disks: ReadonlyMap<string, ServedDisk>): Promise<void> {
+  for (const { name, faults } of config.disks) {
+    const disk = disks.get(name);
+    for (const fault of faults) await disk?.faults.add(fault, null);
+  }
 }
 
 function packageVersion(): string {

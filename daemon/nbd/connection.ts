@@ -2,7 +2,7 @@
 
 import { Arena, closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
 import type { NbdCounters } from './counters.js';
-import { type Export, Handshake, type Next } from './handshake.js';
+import { type Export, Handshake, type Next, type TlsState } from './handshake.js';
 import { Later } from './later.js';
 import {
   DIRECT_WRITE_BYTES,
@@ -15,16 +15,23 @@ import {
   UNIT_BYTES,
 } from './limits.js';
 import { BYTES, COMMAND, COMMAND_FLAG, ERROR, getUint32, IHAVEOPT } from './protocol.js';
-import { Replies, STYLE } from './replies.js';
-import { headerBytes, newRequest, readHeader } from './request-header.js';
+import { newRequest, Replies, STYLE } from './replies.js';
+import { headerBytes, readHeader } from './request-header.js';
 import { type Clock, type Storage, WALL } from './storage.js';
 import { Transmission } from './transmission.js';
 
 /**
- * What comes of a turn: wait for the socket, come again without waiting, or it is over. After 'remote' a RemoteConnection
- * goes on with handOver().
+ * What comes of a turn: wait for the socket, come again without waiting, or it is over. After 'tls' the next byte on the
+ * socket belongs to TLS, and this object to the past: what the client said so far must not count any more. After 'remote' a
+ * RemoteConnection goes on with handOver().
  */
-export type Turn = 'wait' | 'again' | 'remote' | 'closed';
+export type Turn = 'wait' | 'again' | 'tls' | 'remote' | 'closed';
+
+/** How a connection begins: with a greeting; under TLS, which began after one; or, for the daemon itself, at a disk. */
+export type Beginning<E> =
+  | { readonly kind: 'greeting' }
+  | { readonly kind: 'secured'; readonly noZeroes: boolean }
+  | { readonly kind: 'attached'; readonly chosen: E };
 
 /** An export whose storage may be replaced by another while clients are connected. */
 export interface OpenableExport extends Export {
@@ -38,6 +45,8 @@ export interface ConnectionHost<E extends OpenableExport> {
   readonly exports: readonly E[];
   readonly poller: Poller;
   readonly counters: NbdCounters;
+  /** Before a client has asked for TLS. */
+  readonly tls: TlsState;
 }
 
 /** What a connection leaves to its successor. */
@@ -75,6 +84,7 @@ export class Connection<E extends OpenableExport> {
   #closing = false;
   /** The client has said so: what it asked for before is answered at once. */
   #leaving = false;
+  #startingTls = false;
   /** Where the rest of a WRITE's payload goes, and what has gone wrong with it. */
   #writing = false;
   #writeAt = 0;
@@ -86,20 +96,28 @@ export class Connection<E extends OpenableExport> {
   #skipError: number = ERROR.NONE;
   #interest: number = INTEREST.READ;
 
-  /** @param chosen there is no handshake: the client speaks of this export, with extended headers */
   constructor(
     private readonly fd: number,
     private readonly host: ConnectionHost<E>,
-    chosen: E | null = null,
+    beginning: Beginning<E> = { kind: 'greeting' },
   ) {
-    this.#handshake = new Handshake(host.exports, this.#replies);
+    const tls = beginning.kind === 'secured' ? 'active' : host.tls;
+    this.#handshake = new Handshake(host.exports, this.#replies, tls);
     host.poller.add(fd, this.#interest);
-    if (chosen === null) {
+    if (beginning.kind === 'greeting') {
       this.#handshake.greet();
+    } else if (beginning.kind === 'secured') {
+      this.#greeted = true;
+      this.#handshake.noZeroes = beginning.noZeroes;
     } else {
       this.#replies.style = STYLE.EXTENDED;
-      this.#open(chosen, true);
+      this.#open(beginning.chosen, true);
     }
+  }
+
+  /** The one thing that its client said before TLS and does not say again. */
+  get noZeroes(): boolean {
+    return this.#handshake.noZeroes;
   }
 
   /** What its client has chosen, or null. */
@@ -148,6 +166,7 @@ export class Connection<E extends OpenableExport> {
       if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
       this.#transmission?.sent();
       if (this.#closing) return 'closed';
+      if (this.#startingTls) return 'tls';
       if (this.#isRemote) return 'remote';
       if (more) continue;
       if (!this.#later.hasRoom) return this.#wait(INTEREST.NONE);
@@ -226,7 +245,7 @@ export class Connection<E extends OpenableExport> {
 
   /** Goes through what was received. @returns true if it can go on once the replies were sent */
   #consume(): boolean {
-    while (!this.#closing && !this.#isRemote) {
+    while (!this.#closing && !this.#startingTls && !this.#isRemote) {
       const transmission = this.#transmission;
       if (transmission?.busy === true) {
         if (!this.#replies.hasRoom || !transmission.canRead) return true;
@@ -239,7 +258,8 @@ export class Connection<E extends OpenableExport> {
       } else if (this.#writing) {
         if (!this.#storePayload()) return false;
       } else if (transmission === null) {
-        if (!this.#takeHandshake()) return false;
+        if (this.#handshake.busy) this.#handshake.proceed();
+        else if (!this.#takeHandshake()) return false;
       } else if (this.#isStale && !this.#replies.empty) {
         return true; // they are sent from the memory of the old storage
       } else {
@@ -312,6 +332,7 @@ export class Connection<E extends OpenableExport> {
   #follow(next: Next): void {
     const { chosen, hasContext } = this.#handshake;
     if (next === 'close') this.#closing = true;
+    if (next === 'tls') this.#startingTls = true;
     if (next === 'transmission' && chosen !== null) this.#open(chosen, hasContext);
   }
 

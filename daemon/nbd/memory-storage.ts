@@ -31,6 +31,19 @@ export class MemoryStorage extends PlainStorage implements Storage {
     return ERROR.NONE;
   }
 
+  copy(offset: number, target: Uint8Array): number {
+    for (let at = offset, done = 0; done < target.length; ) {
+      const view = this.#views.at(Math.floor(at / this.#segmentBytes));
+      if (view === undefined) return ERROR.EIO;
+      const within = at % this.#segmentBytes;
+      const piece = view.subarray(within, within + target.length - done);
+      target.set(piece, done);
+      at += piece.length;
+      done += piece.length;
+    }
+    return ERROR.NONE;
+  }
+
   place(at: number): number {
     return at;
   }

@@ -16,8 +16,8 @@ import {
 import { COMMAND, COMMAND_FLAG, ERROR } from './protocol.js';
 import type { RemoteClient, RemoteLink } from './remote-link.js';
 import { RemoteRequests } from './remote-requests.js';
-import { type Replies, STYLE } from './replies.js';
-import { headerBytes, newRequest, readHeader } from './request-header.js';
+import { newRequest, type Replies, STYLE } from './replies.js';
+import { headerBytes, readHeader } from './request-header.js';
 import { type Clock, WALL } from './storage.js';
 
 export interface RemoteHost {

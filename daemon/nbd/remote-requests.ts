@@ -14,8 +14,7 @@ import {
 import { CHUNK, CHUNK_DONE, COMMAND, COMMAND_FLAG, ERROR, putUint64 } from './protocol.js';
 import type { RemoteClient, RemoteLink } from './remote-link.js';
 import { EXTENT_NUMBERS, OPERATION } from './remote-messages.js';
-import { type Replies, type Request, STYLE } from './replies.js';
-import { copyRequest, newRequest } from './request-header.js';
+import { newRequest, type Replies, type Request, STYLE } from './replies.js';
 import { Staging } from './staging.js';
 import { replyExtents } from './status-reply.js';
 
@@ -334,6 +333,15 @@ export class RemoteRequests {
 function newJob(): Job {
   const request = newRequest();
   return { request, at: 0, end: 0, pieces: 0, error: 0, inOrder: false, flushing: false };
+}
+
+function copyRequest(to: Request, from: Request): void {
+  to.flags = from.flags;
+  to.type = from.type;
+  to.offset = from.offset;
+  to.length = from.length;
+  to.offsetBytes.set(from.offsetBytes);
+  to.cookie.set(from.cookie);
 }
 
 function changes(type: number): boolean {

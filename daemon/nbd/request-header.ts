@@ -26,28 +26,6 @@ export function readHeader(
   request.offset = getUint64(buffer, at + 16);
   request.length = extended ? getUint64(buffer, at + 24) : getUint32(buffer, at + 24);
   request.delayUs = 0;
+  request.isLie = false;
   return true;
-}
-
-/** An object to be filled again and again. */
-export function newRequest(): Request {
-  return {
-    flags: 0,
-    type: 0,
-    offset: 0,
-    offsetBytes: new Uint8Array(8),
-    length: 0,
-    cookie: new Uint8Array(8),
-    delayUs: 0,
-  };
-}
-
-export function copyRequest(to: Request, from: Request): void {
-  to.flags = from.flags;
-  to.type = from.type;
-  to.offset = from.offset;
-  to.offsetBytes.set(from.offsetBytes);
-  to.length = from.length;
-  to.cookie.set(from.cookie);
-  to.delayUs = from.delayUs;
 }

@@ -72,7 +72,11 @@ export class Transmission {
         this.#read();
         return;
       case COMMAND.FLUSH:
-        this.replies.done(this.request, this.storage.flush(), false);
+        this.replies.done(
+          this.request,
+          this.request.isLie ? ERROR.NONE : this.storage.flush(),
+          false,
+        );
         return;
       case COMMAND.BLOCK_STATUS:
         this.#blockStatus();
@@ -95,9 +99,8 @@ export class Transmission {
 
   /** The payload of a WRITE has been stored, or could not be. */
   written(failed: number): void {
-    const fua = (this.request.flags & COMMAND_FLAG.FUA) !== 0;
     if (failed !== ERROR.NONE) this.storage.abortWrite();
-    const error = failed === ERROR.NONE ? this.storage.endWrite(fua) : failed;
+    const error = failed === ERROR.NONE ? this.storage.endWrite(this.#isFua) : failed;
     if (error === ERROR.NONE) this.#noteWrite();
     this.answer(error);
   }
@@ -120,6 +123,11 @@ export class Transmission {
   sent(): void {
     for (const id of this.#owed) this.storage.replied(id);
     this.#owed.length = 0;
+  }
+
+  /** It is to be durable before its reply. */
+  get #isFua(): boolean {
+    return (this.request.flags & COMMAND_FLAG.FUA) !== 0 && !this.request.isLie;
   }
 
   #noteWrite(): void {
@@ -265,7 +273,7 @@ export class Transmission {
     this.#at += piece;
     if (error !== ERROR.NONE) this.#end = this.#at;
     if (this.busy) return true;
-    if (error === ERROR.NONE) error = storage.endZero((request.flags & COMMAND_FLAG.FUA) !== 0);
+    if (error === ERROR.NONE) error = storage.endZero(this.#isFua);
     this.answer(error);
     return true;
   }

@@ -48,7 +48,12 @@ function show(socket: string, status: Awaited<ReturnType<typeof statusOf>>): voi
   const { daemon, disks, regions, volumes, exports, counters } = status;
   print(`pinfold ${daemon.release}, pid ${daemon.pid}, on ${socket}`);
   const rows = [
-    ...disks.map((d) => ['disk', d.name, humanSize(d.sizeBytes), d.backing]),
+    ...disks.map((d) => [
+      'disk',
+      d.name,
+      humanSize(d.sizeBytes),
+      [d.backing, ...d.faults].join('; '),
+    ]),
     ...regions.map((r) => ['region', r.name, humanSize(r.sizeBytes), 'memory']),
     ...volumes.map((v) => [
       'volume',

@@ -51,6 +51,7 @@ function demand(holds: boolean, reason: string): asserts holds {
 export class FuzzedServer {
   readonly poller = new Poller();
   readonly counters = new NbdCounters();
+  readonly tls = 'none' as const;
   readonly exports: readonly OpenableExport[];
   readonly #late: LateDisk;
   /** Of the disk that answers later. */
@@ -157,14 +158,10 @@ function plainDisk(name: string, memory: Memory): ThreadDisk {
   const source: DiskData['source'] =
     name === 'file' ? { kind: 'file', fd } : { kind: 'memory', fd, segments: [...memory.segments] };
   const readOnly = name === 'locked';
-  return new ThreadDisk({
-    name,
-    description: name,
-    sizeBytes: SIZE,
-    readOnly,
-    source,
-    cache: null,
-  });
+  return new ThreadDisk(
+    { name, description: name, sizeBytes: SIZE, readOnly, source, cache: null },
+    () => undefined,
+  );
 }
 
 /** Takes over what an unfinished write has left. @returns what is wrong with it */
