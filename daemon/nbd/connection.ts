@@ -95,6 +95,8 @@ export class Connection<E extends OpenableExport> {
   #skip = 0;
   #skipError: number = ERROR.NONE;
   #interest: number = INTEREST.READ;
+  /** The last receive has got all that was there. */
+  #drained = false;
 
   constructor(
     private readonly fd: number,
@@ -170,6 +172,11 @@ export class Connection<E extends OpenableExport> {
       if (this.#isRemote) return 'remote';
       if (more) continue;
       if (!this.#later.hasRoom) return this.#wait(INTEREST.NONE);
+      if (this.#drained) {
+        // The poller tells what has come since: mostly nothing.
+        this.#drained = false;
+        return this.#wait(INTEREST.READ);
+      }
       const got = this.#receive();
       if (got === 0 || got === GONE) return 'closed';
       if (got < 0) return this.#wait(INTEREST.READ);
@@ -208,6 +215,7 @@ export class Connection<E extends OpenableExport> {
     const until = headerOnly ? Math.max(this.#headerBytes, this.#tail + 1) : RECEIVE_BYTES;
     const got = this.#arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, until);
     if (got > 0) this.#tail += got;
+    this.#drained = got > 0 && this.#tail < until;
     return got;
   }
 
@@ -228,6 +236,7 @@ export class Connection<E extends OpenableExport> {
         const direct = Math.min(got, piece);
         this.#writeAt += direct;
         this.#tail = got - direct;
+        this.#drained = got < piece + ahead;
         return got;
       }
       if (got === 0 || got === GONE) return got;

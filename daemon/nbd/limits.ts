@@ -71,6 +71,8 @@ export const REMOTE_TURN_BYTES = 1024 * 1024;
 /** How long the worker sleeps at most, and how long it looks for more before it sleeps. */
 export const WAIT_MS = 1000;
 export const SPIN_US = 50;
+/** How often in a row it sleeps at once, after looking was in vain again and again. */
+export const SPINS_LEFT_OUT_MAX = 63;
 /** After the daemon was told to stop: how long clients may still hear ESHUTDOWN, and finish what is under way. */
 export const IDLE_GRACE_MS = 200;
 export const BUSY_GRACE_MS = 2000;

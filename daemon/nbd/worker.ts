@@ -22,6 +22,7 @@ import {
   HANDSHAKE_TIMEOUT_MS,
   IDLE_GRACE_MS,
   SPIN_US,
+  SPINS_LEFT_OUT_MAX,
   WAIT_MS,
 } from './limits.js';
 import { type Command, LEFT, workerDataSchema } from './messages.js';
@@ -63,6 +64,9 @@ class DisksThread {
   #client = -1;
   #stopping = false;
   #acceptAfter = 0;
+  /** How often it sleeps without asking first: now, and after the next time that asking was in vain. */
+  #sleepsAtOnce = 0;
+  #spinPenalty = 0;
 
   constructor() {
     const data = workerDataSchema.parse(workerData);
@@ -180,9 +184,11 @@ class DisksThread {
     const patienceUs = this.#again.size > 0 ? 0 : Math.min(longestMs * 1000, this.#untilDueUs());
     const timeoutMs = Math.floor(patienceUs / 1000);
     // A part of a millisecond is spent asking.
-    const spinUs = timeoutMs > 0 ? SPIN_US : Math.ceil(patienceUs);
     this.remote.flush();
-    const count = this.poller.wait(this.#events, timeoutMs, spinUs);
+    const count =
+      timeoutMs > 0
+        ? this.#sleep(timeoutMs)
+        : this.poller.wait(this.#events, 0, Math.ceil(patienceUs));
     for (let i = 0; i < count; i++) {
       const fd = this.#events[2 * i] ?? -1;
       const ready = this.#events[2 * i + 1] ?? 0;
@@ -205,6 +211,19 @@ class DisksThread {
     const connection = this.#connections.get(fd);
     if (connection instanceof RemoteConnection && connection.deaf) this.#close(fd, connection);
     else this.#turn(fd);
+  }
+
+  /** Asks for a while before it sleeps, unless the last times were in vain: then its clients want this very CPU. */
+  #sleep(timeoutMs: number): number {
+    if (this.#sleepsAtOnce > 0) {
+      this.#sleepsAtOnce--;
+    } else {
+      const count = this.poller.wait(this.#events, 0, SPIN_US);
+      this.#spinPenalty = count > 0 ? 0 : Math.min(2 * this.#spinPenalty + 1, SPINS_LEFT_OUT_MAX);
+      if (count > 0) return count;
+      this.#sleepsAtOnce = this.#spinPenalty;
+    }
+    return this.poller.wait(this.#events, timeoutMs, 0);
   }
 
   /** How long until the next postponed answer. Virtual time comes when there is nothing else to do: at once. */

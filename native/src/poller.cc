@@ -186,12 +186,14 @@ napi_value WaitPoller(const Napi::CallbackInfo& info) {
   int room = static_cast<int>(std::min<size_t>(out.size() / 2, kMaxEvents));
   if (room == 0) return args.Fail(EINVAL, "epoll_wait: out has fewer than 2 elements");
   epoll_event events[kMaxEvents];
-  int count = epoll_wait(poller, events, room, 0);
-  if (count == 0 && timeout_ms > 0) {
-    int64_t until = spin_us > 0 ? NowUs() + spin_us : 0;
-    while (count == 0 && spin_us > 0 && NowUs() < until) count = epoll_wait(poller, events, room, 0);
-    if (count == 0) count = epoll_wait(poller, events, room, timeout_ms);
+  int count = 0;
+  if (spin_us > 0) {
+    int64_t until = NowUs() + spin_us;
+    do {
+      count = epoll_wait(poller, events, room, 0);
+    } while (count == 0 && NowUs() < until);
   }
+  if (count == 0 && (timeout_ms > 0 || spin_us == 0)) count = epoll_wait(poller, events, room, timeout_ms);
   if (count < 0) return errno == EINTR ? args.Result(0) : args.FailSystem(errno, ShowFd(poller));
   for (int index = 0; index < count; index++) {
     uint32_t ready = events[index].events;
