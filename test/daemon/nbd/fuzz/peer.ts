@@ -160,6 +160,7 @@ function plainDisk(name: string, memory: Memory): ThreadDisk {
   const readOnly = name === 'locked';
   return new ThreadDisk(
     { name, description: name, sizeBytes: SIZE, readOnly, source, cache: null },
+    null,
     () => undefined,
   );
 }
