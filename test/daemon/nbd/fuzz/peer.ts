@@ -79,9 +79,10 @@ export class FuzzedServer {
     this.#late = new LateDisk('late', memories.at(-1) ?? createMemory(SIZE), this.clock);
     this.#disks = EXPORTS.map((name, i) => {
       const memory = memories[i] ?? createMemory(SIZE);
-      const exported = name === 'late' ? this.#late : plainDisk(name, memory);
+      const plain = name === 'late' ? null : plainDisk(name, memory);
+      const exported = plain ?? this.#late;
       const { readOnly } = exported;
-      const storage = exported.open();
+      const storage = plain?.open({ fd: -1, answered: () => undefined }) ?? this.#late.open();
       return { exported, memory, storage, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
     });
     this.exports = this.#disks.map(({ exported }) => exported);
@@ -170,6 +171,7 @@ function plainDisk(name: string, memory: Memory): ThreadDisk {
     : null;
   return new ThreadDisk(
     { name, description: name, sizeBytes: SIZE, readOnly, source, cache },
+    null,
     () => undefined,
   );
 }
