@@ -19,6 +19,13 @@ export const WALL: Clock = {
   advance: () => undefined,
 };
 
+/** A connection, as those know it who answer later: they have returned -id in place of an NBD error. */
+export interface Waiter {
+  /** Of its socket. */
+  readonly fd: number;
+  answered(id: number, error: number): void;
+}
+
 export interface Storage {
   /** Memory that data is sent from and received into. */
   readonly arena: Arena;
@@ -47,17 +54,22 @@ export interface Storage {
   place(at: number): number;
   /** How many bytes from place(at) on are in one piece, up to that for `end`. */
   placeBytes(at: number, end: number): number;
+  /** Where payload goes that place() has in several pieces: pairs of place and length. */
+  readonly ranges: Float64Array;
+  /** Fills `ranges` for payload from `at` to `end`, or as much of it as they hold. @returns how many; 0: place() says it all */
+  scatter(at: number, end: number): number;
   /** Payload that was received elsewhere. @returns an NBD error */
   store(at: number, bytes: Uint8Array, from: number, until: number): number;
-  /** All of the payload is there. @returns an NBD error */
+  /** All of the payload is there. @returns an NBD error, or -id if it comes later (see Waiter) */
   endWrite(fua: boolean): number;
   /** The client went away in between: what it wrote is there in whole units, old or new. */
   abortWrite(): void;
 
+  /** @returns an NBD error, or -id if it comes later (see Waiter) */
   flush(): number;
   /** At most TURN_BYTES: the range reads as zeroes afterwards. `trim`: by TRIM, not WRITE_ZEROES. */
   zero(offset: number, length: number, keepBlocks: boolean, fast: boolean, trim: boolean): number;
-  /** All pieces of a request were zeroed. @returns an NBD error */
+  /** All pieces of a request were zeroed. @returns an NBD error, or -id if it comes later (see Waiter) */
   endZero(fua: boolean): number;
   /** Whether zero() would be fast. */
   zeroesFast(keepBlocks: boolean): boolean;
@@ -73,8 +85,12 @@ export interface Storage {
   close(): void;
 }
 
+/** Of a storage that scatters nothing. */
+export const NO_RANGES = new Float64Array(0);
+
 /** What a storage does that asks nobody, delays nothing and keeps nothing. */
 export abstract class PlainStorage {
+  readonly ranges = NO_RANGES;
   clock: Clock = WALL;
   readonly writeId: number = 0;
 
@@ -84,6 +100,10 @@ export abstract class PlainStorage {
 
   beginWrite(): number {
     return ERROR.NONE;
+  }
+
+  scatter(): number {
+    return 0;
   }
 
   abortWrite(): void {
