@@ -3,6 +3,7 @@
 import { createMemory, type Memory } from '../native/index.js';
 import { checkDiskRange, checkDiskWritable, type Disk, type DiskStorage } from './disk.js';
 import type { InlineBytes } from './target.js';
+import { WrittenPages } from './written-pages.js';
 
 /** Memory given back in one turn of the event loop: about a millisecond. */
 const DISCARD_TURN_BYTES = 16 * 1024 * 1024;
@@ -12,12 +13,26 @@ class SegmentBytes implements InlineBytes {
   readonly #segmentBytes: number;
   readonly #segments: readonly SharedArrayBuffer[];
 
-  constructor(memory: Memory) {
+  constructor(
+    memory: Memory,
+    private readonly written: WrittenPages,
+  ) {
     this.#segmentBytes = memory.segmentBytes;
     this.#segments = memory.segments;
   }
 
   copyOut(offset: number, target: Uint8Array): void {
+    const end = offset + target.byteLength;
+    for (let at = offset; at < end; ) {
+      const run = this.written.runEnd(at, end) - at;
+      const done = at - offset;
+      if (this.written.has(at)) this.#copyOut(at, target.subarray(done, done + run));
+      else target.fill(0, done, done + run);
+      at += run;
+    }
+  }
+
+  #copyOut(offset: number, target: Uint8Array): void {
     for (let done = 0; done < target.byteLength; ) {
       const piece = this.#piece(offset + done, target.byteLength - done);
       target.set(piece, done);
@@ -32,6 +47,7 @@ class SegmentBytes implements InlineBytes {
       piece.set(whole ? data : data.subarray(done, done + piece.byteLength));
       done += piece.byteLength;
     }
+    this.written.note(offset, data.byteLength);
   }
 
   #piece(offset: number, lengthBytes: number): Uint8Array {
@@ -48,6 +64,7 @@ export class MemoryDisk implements Disk {
   readonly backing = 'memory';
   readonly inline: InlineBytes;
   readonly #memory: Memory;
+  readonly #written: WrittenPages;
 
   constructor(
     readonly name: string,
@@ -56,11 +73,13 @@ export class MemoryDisk implements Disk {
   ) {
     this.label = `disk ${name}`;
     this.#memory = createMemory(sizeBytes, { name: `pinfold-disk-${name}` });
-    this.inline = new SegmentBytes(this.#memory);
+    this.#written = new WrittenPages(sizeBytes);
+    this.inline = new SegmentBytes(this.#memory, this.#written);
   }
 
   get storage(): DiskStorage {
-    return { kind: 'memory', fd: this.#memory.fd, segments: [...this.#memory.segments] };
+    const { fd, segments } = this.#memory;
+    return { kind: 'memory', fd, segments: [...segments], written: this.#written.shared };
   }
 
   checkRead(offset: number, lengthBytes: number): void {
@@ -91,7 +110,9 @@ export class MemoryDisk implements Disk {
     checkDiskWritable(this, 'discard');
     checkDiskRange(this, 'discard', offset, lengthBytes, 'EINVAL');
     for (let done = 0; done < lengthBytes && !signal.aborted; done += DISCARD_TURN_BYTES) {
-      this.#memory.discard(offset + done, Math.min(DISCARD_TURN_BYTES, lengthBytes - done));
+      const at = offset + done;
+      const piece = Math.min(DISCARD_TURN_BYTES, lengthBytes - done);
+      this.#written.discard(at, piece, () => this.#memory.discard(at, piece));
       await new Promise((resolve) => setImmediate(resolve));
     }
   }

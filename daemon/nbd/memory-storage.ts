@@ -1,6 +1,9 @@
-// A plain disk in memory, as a connection reads and writes it: data is sent and received where it lies.
+// A plain disk in memory, as a connection reads and writes it: data is sent and received where it lies. What was never
+// written is sent from elsewhere, so that reading gives it no memory.
 
 import { Arena, fallocate, nextData, nextHole } from '../../native/index.js';
+import type { WrittenPages } from '../written-pages.js';
+import { READ_RUNS_MAX } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
 import { attempt, extentFrom, PlainStorage, type Storage } from './storage.js';
@@ -15,6 +18,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
     private readonly fd: number,
     segments: readonly SharedArrayBuffer[],
     private readonly sizeBytes: number,
+    private readonly written: WrittenPages,
   ) {
     super();
     this.#views = segments.map((segment) => new Uint8Array(segment));
@@ -27,7 +31,15 @@ export class MemoryStorage extends PlainStorage implements Storage {
   }
 
   read(offset: number, length: number, replies: Replies): number {
-    replies.data(offset, length);
+    const end = offset + length;
+    let at = offset;
+    for (let runs = 0; runs < READ_RUNS_MAX && at < end; runs++) {
+      const next = this.written.runEnd(at, end);
+      if (this.written.has(at)) replies.data(at, next - at);
+      else replies.zeroes(next - at);
+      at = next;
+    }
+    replies.data(at, end - at);
     return ERROR.NONE;
   }
 
@@ -37,6 +49,10 @@ export class MemoryStorage extends PlainStorage implements Storage {
 
   placeBytes(at: number, end: number): number {
     return end - at;
+  }
+
+  override placed(at: number, length: number): void {
+    this.written.note(at, length);
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
@@ -49,6 +65,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
       to += length;
       done += length;
     }
+    this.written.note(at, until - from);
     return ERROR.NONE;
   }
 
@@ -62,7 +79,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
   }
 
   zero(offset: number, length: number, keepBlocks: boolean): number {
-    if (!keepBlocks) return attempt(() => fallocate(this.fd, 'punch', offset, length));
+    if (!keepBlocks) return this.#discard(offset, length);
     for (let at = offset; at < offset + length; ) {
       const view = this.#views.at(Math.floor(at / this.#segmentBytes));
       if (view === undefined) return ERROR.EIO;
@@ -71,7 +88,14 @@ export class MemoryStorage extends PlainStorage implements Storage {
       view.fill(0, within, within + piece);
       at += piece;
     }
+    this.written.note(offset, length);
     return ERROR.NONE;
+  }
+
+  #discard(offset: number, length: number): number {
+    return attempt(() => {
+      this.written.discard(offset, length, () => fallocate(this.fd, 'punch', offset, length));
+    });
   }
 
   endZero(): number {
@@ -83,6 +107,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
   }
 
   dataFrom(offset: number): number {
+    if (this.written.has(offset)) return offset;
     return extentFrom(() => nextData(this.fd, offset), offset, this.sizeBytes);
   }
 

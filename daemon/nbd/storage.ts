@@ -43,6 +43,8 @@ export interface Storage {
   place(at: number): number;
   /** How many bytes from place(at) on are in one piece, up to that for `end`. */
   placeBytes(at: number, end: number): number;
+  /** Payload was received there, from place(at) on. */
+  placed(at: number, length: number): void;
   /** Payload that was received elsewhere. @returns an NBD error */
   store(at: number, bytes: Uint8Array, from: number, until: number): number;
   /** All of the payload is there. @returns an NBD error */
@@ -80,6 +82,10 @@ export abstract class PlainStorage {
 
   beginWrite(): number {
     return ERROR.NONE;
+  }
+
+  placed(_at: number, _length: number): void {
+    // it is where it belongs
   }
 
   abortWrite(): void {

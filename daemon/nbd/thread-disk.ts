@@ -3,6 +3,7 @@
 import { SLOT_BYTES } from '../../engine/block/cache-slots.js';
 import { VolatileCache } from '../../engine/block/volatile-cache.js';
 import { PinfoldError } from '../protocol/errors.js';
+import { WrittenPages } from '../written-pages.js';
 import type { OpenableExport } from './connection.js';
 import { type PlannedCut, planCut } from './cut.js';
 import { BackingFile, FileStorage } from './file-storage.js';
@@ -34,7 +35,14 @@ export class ThreadDisk implements OpenableExport {
     this.#file = source.kind === 'file' ? new BackingFile(source.fd, sizeBytes, readOnly) : null;
     this.#cache = makeCache(data, this.#file?.fd ?? null);
     this.#memory =
-      source.kind === 'memory' ? new MemoryStorage(source.fd, source.segments, sizeBytes) : null;
+      source.kind === 'memory'
+        ? new MemoryStorage(
+            source.fd,
+            source.segments,
+            sizeBytes,
+            new WrittenPages(sizeBytes, source.written),
+          )
+        : null;
   }
 
   get epoch(): number {

@@ -92,6 +92,10 @@ export class VolatileStorage implements Storage {
     return this.#incoming.placeBytes(at, end);
   }
 
+  placed(): void {
+    // it is seen at the end of the write
+  }
+
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
     const incoming = this.#incoming;
     while (from < until) {

@@ -7,6 +7,7 @@ import type { DiskData } from '../../../../daemon/nbd/messages.js';
 import { COMMAND, OPTION } from '../../../../daemon/nbd/protocol.js';
 import type { Clock } from '../../../../daemon/nbd/storage.js';
 import { ThreadDisk } from '../../../../daemon/nbd/thread-disk.js';
+import { WrittenPages } from '../../../../daemon/written-pages.js';
 import {
   Arena,
   closeDescriptor,
@@ -155,7 +156,14 @@ export class FuzzedServer {
 function plainDisk(name: string, memory: Memory): ThreadDisk {
   const { fd } = memory;
   const source: DiskData['source'] =
-    name === 'file' ? { kind: 'file', fd } : { kind: 'memory', fd, segments: [...memory.segments] };
+    name === 'file'
+      ? { kind: 'file', fd }
+      : {
+          kind: 'memory',
+          fd,
+          segments: [...memory.segments],
+          written: new WrittenPages(SIZE).shared,
+        };
   const readOnly = name === 'locked';
   return new ThreadDisk({
     name,
