@@ -1,6 +1,7 @@
 // What each method of protocol/methods.ts does.
 
 import type { Counters } from './counters.js';
+import { parseFault } from './faults/spec.js';
 import type { Handles } from './ipc/handles.js';
 import { parsePayload } from './ipc/payload.js';
 import {
@@ -40,6 +41,8 @@ export class Calls {
   constructor(private readonly host: CallHost) {
     this.#registerDaemon();
     this.#registerDevices();
+    this.#registerFaults();
+    this.#registerRecordings();
     this.#registerVolumes();
     this.#registerNames();
     this.#registerFiles();
@@ -72,11 +75,12 @@ export class Calls {
     const { served, counters } = this.host;
     this.#on(METHODS.list, () =>
       Promise.resolve({
-        disks: [...served.disks.values()].map(({ name, sizeBytes, backing, cache }) => ({
+        disks: [...served.disks.values()].map(({ name, sizeBytes, backing, cache, faults }) => ({
           name,
           sizeBytes,
           backing,
           cache: cache === null ? null : ('volatile' as const),
+          faults: [...faults.texts],
         })),
         regions: [...served.regions.values()].map(({ name, sizeBytes }) => ({ name, sizeBytes })),
         volumes: [...served.volumes].map(([name, { sizeBytes, backing, profile }]) => ({
@@ -85,6 +89,15 @@ export class Calls {
           backing,
           profile,
         })),
+        exports: [...served.exports.values()].map(
+          ({ name, sizeBytes, volumeName: volume, path: file, readOnly }) => ({
+            name,
+            sizeBytes,
+            volume,
+            file,
+            readOnly,
+          }),
+        ),
       }),
     );
     this.#on(METHODS.statistics, () =>
@@ -117,6 +130,35 @@ export class Calls {
       );
       const token = this.host.issueToken(caller, region);
       return { handle, sizeBytes: region.sizeBytes, token };
+    });
+  }
+
+  #registerFaults(): void {
+    const faultsOf = (name: string) => findServed('disk', this.host.served.disks, name).faults;
+    this.#on(METHODS.diskFaultAdd, async (_, { name, fault, before }) => {
+      return await faultsOf(name).add(parseFault(fault, `the fault for disk ${name}`), before);
+    });
+    this.#on(METHODS.diskFaultList, async (_, { name }) => ({
+      layers: await faultsOf(name).list(),
+    }));
+    this.#on(METHODS.diskFaultClear, async (_, { name, id }) => ({
+      cleared: await faultsOf(name).clear(id),
+    }));
+    this.#on(METHODS.diskFaultWait, async (_, { name, id, times }, signal) => ({
+      fired: await faultsOf(name).wait(id, times, signal),
+    }));
+  }
+
+  #registerRecordings(): void {
+    const recordingOf = (name: string) =>
+      findServed('disk', this.host.served.disks, name).recording;
+    this.#on(METHODS.diskRecordStart, async (_, { name, ...options }) => {
+      return await recordingOf(name).start(options);
+    });
+    this.#on(METHODS.diskRecordStop, async (_, { name }) => await recordingOf(name).stop());
+    this.#on(METHODS.diskRecordMark, async (_, { name, text }) => {
+      await recordingOf(name).mark(text);
+      return {};
     });
   }
 

@@ -1,9 +1,12 @@
 // The daemon's configuration: its schema, with errors that name the key, the value and what is allowed.
 
 import { z } from 'zod';
+import type { FaultSpec } from '../engine/block/faults/index.js';
 import type { DiskCache } from './disk.js';
+import { parseFault } from './faults/spec.js';
 import { describeIssues } from './issues.js';
 import { parseTcpAddress } from './nbd/address.js';
+import { FAULT_LAYERS_MAX } from './nbd/limits.js';
 import { PinfoldError } from './protocol/errors.js';
 import { DEFAULT_LIMITS, NAME_BYTES_MAX, PAGE_BYTES } from './protocol/limits.js';
 import { nameSchema } from './protocol/methods.js';
@@ -44,6 +47,16 @@ const name = nameSchema.min(1, { error: `expected a name of 1 to ${NAME_BYTES_MA
 
 const flag = z.boolean({ error: 'expected true or false' });
 
+const faultSchema = z.unknown().transform((fault, context): FaultSpec => {
+  try {
+    return parseFault(fault, 'it');
+  } catch (error) {
+    if (!(error instanceof PinfoldError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message.slice('EINVAL: it: '.length) });
+    return z.NEVER;
+  }
+});
+
 export const diskSchema = z
   .strictObject({
     name,
@@ -57,6 +70,11 @@ export const diskSchema = z
       .optional(),
     atomic: size(512, ATOMIC_BYTES_MAX, 512).optional(),
     versions: size(2 ** 20, 2 ** 34, PAGE_BYTES).optional(),
+    /** Its fault layers, in the order in which they are asked. */
+    faults: z
+      .array(faultSchema, { error: 'expected a list of faults' })
+      .max(FAULT_LAYERS_MAX)
+      .default([]),
   })
   .refine(
     ({ cache, unit, atomic, versions }) =>
@@ -90,6 +108,18 @@ export const volumeSchema = z.strictObject({
   lockdep: z.boolean({ error: 'expected true or false' }).default(false),
 });
 
+/** A file of a volume that NBD clients can use as a disk. */
+export const exportSchema = z.strictObject({
+  name,
+  /** Name of a volume of this configuration. */
+  volume: name,
+  /** Path in the volume. */
+  file: path,
+  /** The file is made with that size if it is missing or empty. */
+  size: size(1, SIZE_BYTES_MAX, 1).optional(),
+  readOnly: flag.optional(),
+});
+
 const limitsSchema = z
   .strictObject({
     clients: integer(1, 4096).default(DEFAULT_LIMITS.clients),
@@ -103,22 +133,54 @@ const limitsSchema = z
   })
   .prefault({});
 
+const tlsSchema = z
+  .strictObject({
+    /** Whether NBD clients must, or may, use TLS. */
+    mode: z
+      .enum(['required', 'allowed'], { error: 'expected required or allowed' })
+      .default('required'),
+    /** A folder with server-cert.pem and server-key.pem, and ca-cert.pem for verifyPeer. */
+    certificates: path.optional(),
+    /** Clients need a certificate, too. */
+    verifyPeer: flag.default(false),
+    /** A file with lines USER:HEX, instead of certificates. */
+    pskFile: path.optional(),
+  })
+  .refine((tls) => (tls.certificates === undefined) !== (tls.pskFile === undefined), {
+    error: 'expected either certificates (a folder) or pskFile (a file)',
+  })
+  .refine((tls) => !tls.verifyPeer || tls.certificates !== undefined, {
+    path: ['verifyPeer'],
+    error: 'expected only with certificates: a pre-shared key proves who the client is already',
+  });
+
+const nbdSchema = z
+  .strictObject({
+    socket: path.optional(),
+    /** HOST:PORT, of this machine unless TLS is required. */
+    tcp: z.string().optional(),
+    /** Take over the sockets that LISTEN_FDS names. */
+    activated: flag.default(false),
+    /** Serve one client on standard input and output, and end with it. */
+    stdio: flag.default(false),
+    tls: tlsSchema.optional(),
+  })
+  .refine(
+    ({ stdio, socket, tcp, activated }) =>
+      !stdio || (socket === undefined && tcp === undefined && !activated),
+    { path: ['stdio'], error: 'expected without socket, tcp and activated: it serves one client' },
+  );
+
 export const configSchema = z.strictObject({
-  socket: path,
+  /** Where the daemon's own clients connect; none with standard input or inherited sockets for NBD, unless given. */
+  socket: path.optional(),
   allowedUids: z.array(integer(0, 4294967294)).min(1).optional(),
-  /** Where disks are served over NBD; the first disk is the default export. */
-  nbd: z
-    .strictObject({
-      socket: path.optional(),
-      /** HOST:PORT of this machine. */
-      tcp: z.string().optional(),
-      /** Take over the sockets that LISTEN_FDS names. */
-      activated: flag.default(false),
-    })
-    .optional(),
+  /** Where disks and exports are served over NBD; the first disk, or else the first export, is the default one. */
+  nbd: nbdSchema.optional(),
   disks: z.array(diskSchema).default([]),
   regions: z.array(regionSchema).default([]),
   volumes: z.array(volumeSchema).default([]),
+  exports: z.array(exportSchema).default([]),
   /** All memory disks, caches, regions and page frames together. */
   memoryBytesMax: size(2 ** 20, 2 ** 44, 1).default(64 * 2 ** 30),
   limits: limitsSchema,
@@ -133,6 +195,7 @@ export type ConfigInput = z.input<typeof configSchema>;
 export type Config = z.output<typeof configSchema>;
 export type DiskConfig = z.output<typeof diskSchema>;
 export type VolumeConfig = z.output<typeof volumeSchema>;
+export type ExportConfig = z.output<typeof exportSchema>;
 
 /** The cache of a disk, with what was left out filled in; null if it has none. */
 export function diskCacheOf({ cache, unit, atomic, versions }: DiskConfig): DiskCache | null {
@@ -147,7 +210,7 @@ export function diskCacheOf({ cache, unit, atomic, versions }: DiskConfig): Disk
 /**
  * @param origin where the input came from, for messages: a file's path, `command line`
  * @throws PinfoldError EINVAL naming each wrong key, its value and what is allowed; ENOMEM if the devices need more
- *   memory than memoryBytesMax; EEXIST for a name that is used twice
+ *   memory than memoryBytesMax; EEXIST for a name that is used twice; ENODEV for an export of an unknown volume
  */
 export function parseConfig(input: unknown, origin: string): Config {
   const parsed = configSchema.safeParse(input);
@@ -158,18 +221,43 @@ export function parseConfig(input: unknown, origin: string): Config {
     );
   }
   const config = parsed.data;
-  if (config.nbd?.tcp !== undefined) parseTcpAddress(config.nbd.tcp);
+  if (config.socket === undefined && config.nbd?.stdio !== true && config.nbd?.activated !== true) {
+    throw new PinfoldError('EINVAL', `${origin}: socket is missing: expected a path`);
+  }
+  if (config.nbd?.tcp !== undefined) {
+    parseTcpAddress(config.nbd.tcp, config.nbd.tls?.mode === 'required');
+  }
   checkNames(config, origin);
+  checkExports(config, origin);
   checkMemory(config, origin);
   return config;
 }
 
 function checkNames(config: Config, origin: string): void {
-  for (const kind of ['disks', 'regions', 'volumes'] as const) {
+  for (const kind of ['disks', 'regions', 'volumes', 'exports'] as const) {
     const names = config[kind].map((device) => device.name);
     const twice = names.find((each, i) => names.indexOf(each) !== i);
     if (twice === undefined) continue;
     throw new PinfoldError('EEXIST', `${origin}: ${kind} has the name ${twice} twice`);
+  }
+}
+
+function checkExports({ exports, disks, volumes, nbd }: Config, origin: string): void {
+  if (exports.length > 0 && nbd === undefined) {
+    throw new PinfoldError(
+      'EINVAL',
+      `${origin}: exports are there for NBD clients, and nbd says nowhere to listen: give nbd.socket (--nbd-socket)`,
+    );
+  }
+  for (const { name, volume } of exports) {
+    if (disks.some((disk) => disk.name === name)) {
+      throw new PinfoldError('EEXIST', `${origin}: a disk and an export are both named ${name}`);
+    }
+    if (volumes.some((each) => each.name === volume)) continue;
+    throw new PinfoldError(
+      'ENODEV',
+      `${origin}: the export ${name} is of volume ${volume}, and no volume is named so`,
+    );
   }
 }
 

@@ -5,12 +5,14 @@ import { destination, type Logger, pino } from 'pino';
 import { z } from 'zod';
 import { type Config, diskCacheOf, type VolumeConfig } from './config.js';
 import { FileDisk } from './file-disk.js';
+import { exportGate, FileExport } from './file-export.js';
 import { Server } from './ipc/server.js';
 import { claimSocketPath } from './ipc/socket-path.js';
 import type { MachineService } from './machine-service.js';
 import { MemoryDisk } from './memory-disk.js';
 import { NbdServer } from './nbd/server.js';
 import { Region } from './region.js';
+import { findServed } from './served.js';
 import { ServedDisk } from './served-disk.js';
 import { openVolumeService } from './volume-service.js';
 
@@ -24,12 +26,15 @@ export interface StartOptions {
 }
 
 export interface Daemon {
-  readonly socketPath: string;
+  /** Null if it serves NBD clients only. */
+  readonly socketPath: string | null;
   /** The port of nbd.tcp, or null. */
   readonly nbdPort: number | null;
   readonly log: Logger;
   /** Counters since the start, as `statistics` tells clients. */
   statistics(): Record<string, number>;
+  /** Resolves when the one client has left that nbd.stdio serves; never without. */
+  readonly left: Promise<void>;
   /** Drains requests, says goodbye to clients, syncs and unmounts. Calling it again waits for the same end. */
   close(): Promise<void>;
 }
@@ -61,11 +66,15 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
     }
     if (errors.length > 0) throw errors[0];
   };
+  const { socket } = config;
   try {
-    const claim = await claimSocketPath(config.socket);
-    cleanup.push(() => claim.release());
+    if (socket !== undefined) {
+      const claim = await claimSocketPath(socket);
+      cleanup.push(() => claim.release());
+    }
     const served = await openServed(config, log, options, cleanup);
-    const nbd = await startDisksThread(config, served, fatal, cleanup);
+    const nbd = await startDisksThread(config, served, { log, fatal }, cleanup);
+    await addFaults(config, served.disks);
     const allowedUids = config.allowedUids ?? [process.getuid?.() ?? 0];
     const release = packageVersion();
     const server = new Server({ limits: config.limits, allowedUids, release, served, log, fatal });
@@ -78,15 +87,18 @@ export async function startDaemon(config: Config, options: StartOptions = {}): P
         },
       });
     }
-    await server.listen(config.socket);
-    cleanup.push(async () => await server.close());
+    if (socket !== undefined) {
+      await server.listen(socket);
+      cleanup.push(async () => await server.close());
+    }
     log.info(
-      { socket: config.socket, disks: config.disks.length, regions: config.regions.length },
+      { socket: socket ?? null, disks: config.disks.length, regions: config.regions.length },
       'serving',
     );
     let closing: Promise<void> | null = null;
     return {
-      socketPath: config.socket,
+      socketPath: socket ?? null,
+      left: nbd?.left ?? new Promise(() => undefined),
       nbdPort: nbd?.port ?? null,
       log,
       statistics: () => ({
@@ -139,24 +151,53 @@ async function openServed(
     volumes.set(volume.name, service);
     cleanup.push(async () => await service.close());
   }
+  const exports = await openExports(config, volumes, cleanup);
   const statistics = (): Record<string, number> => ({});
-  return { disks, regions, volumes, statistics };
+  return { disks, regions, volumes, exports, statistics };
+}
+
+async function openExports(
+  config: Config,
+  volumes: ReadonlyMap<string, MachineService>,
+  cleanup: (() => Promise<void> | void)[],
+): Promise<Map<string, FileExport>> {
+  const exports = new Map<string, FileExport>();
+  const gates = new Map(config.volumes.map(({ name, memory }) => [name, exportGate(memory)]));
+  for (const each of config.exports) {
+    const volume = findServed('volume', volumes, each.volume);
+    const exported = await FileExport.open(each, volume, findServed('volume', gates, each.volume));
+    exports.set(each.name, exported);
+    cleanup.push(async () => await exported.close());
+  }
+  return exports;
 }
 
 /** The thread is there as soon as there is a disk: any may get a cache or faults. */
 async function startDisksThread(
   { nbd }: Config,
-  served: { disks: ReadonlyMap<string, ServedDisk>; statistics: () => Record<string, number> },
-  fatal: (error: unknown) => void,
+  served: {
+    disks: ReadonlyMap<string, ServedDisk>;
+    exports: ReadonlyMap<string, FileExport>;
+    statistics: () => Record<string, number>;
+  },
+  { log, fatal }: { readonly log: Logger; readonly fatal: (error: unknown) => void },
   cleanup: (() => Promise<void> | void)[],
 ): Promise<NbdServer | null> {
   const disks = [...served.disks.values()];
   if (nbd === undefined && disks.length === 0) return null;
-  const server = await NbdServer.start(nbd, disks, fatal);
+  const server = await NbdServer.start(nbd, disks, [...served.exports.values()], fatal, log);
   cleanup.push(async () => await server.close());
   for (const disk of disks) disk.thread = server;
-  if (nbd !== undefined) served.statistics = () => server.statistics();
+  served.statistics = () => server.statistics();
   return server;
+}
+
+/** @throws PinfoldError EINVAL for a fault that could never act on its disk */
+async function addFaults(config: Config, disks: ReadonlyMap<string, ServedDisk>): Promise<void> {
+  for (const { name, faults } of config.disks) {
+    const disk = disks.get(name);
+    for (const fault of faults) await disk?.faults.add(fault, null);
+  }
 }
 
 function packageVersion(): string {

@@ -12,6 +12,12 @@ export interface OpenOptions {
   readonly mode: number;
 }
 
+/** A run of a file that is all data, or all hole. */
+export interface FileExtent {
+  readonly lengthBytes: number;
+  readonly data: boolean;
+}
+
 /** An open file description. */
 export interface FileHandle {
   stat(signal: AbortSignal): Promise<Stat>;
@@ -22,6 +28,16 @@ export interface FileHandle {
   fsync(signal: AbortSignal): Promise<void>;
   truncate(sizeBytes: number, signal: AbortSignal): Promise<void>;
   punch(offset: number, lengthBytes: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Data and holes in turns, one to `max`; they may end before the range does, or go on behind it. EIO if the file ends
+   * before the range does.
+   */
+  extents(
+    offset: number,
+    lengthBytes: number,
+    max: number,
+    signal: AbortSignal,
+  ): Promise<FileExtent[]>;
   map(
     offset: number,
     lengthBytes: number,
@@ -43,6 +59,16 @@ export interface MappingHandle {
     options: { readonly write: boolean; readonly longterm: boolean },
     signal: AbortSignal,
   ): Promise<PinHandle>;
+  /**
+   * A device loads from the mapping's pages into `bytes`, or stores them there: through pins that it holds only for as
+   * long as that takes, a few at a time. EIO if the file ends before the range does.
+   */
+  transfer(
+    offset: number,
+    bytes: Uint8Array,
+    direction: 'load' | 'store',
+    signal: AbortSignal,
+  ): Promise<void>;
   unmap(): Promise<void>;
 }
 
@@ -99,6 +125,8 @@ export interface MachineService {
   readonly pageBytes: number;
   readonly backing: string;
   readonly profile: string;
+  /** Its machine has panicked, and stays down. */
+  readonly panicked: boolean;
   /** @param clientName for messages and findings */
   newSession(clientName: string): Promise<VolumeSession>;
   statfs(signal: AbortSignal): Promise<{

@@ -6,7 +6,8 @@ import { type Daemon, type StartOptions, startDaemon } from './lifecycle.js';
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 /**
- * Serves until SIGTERM or SIGINT, then drains and syncs. A second signal ends the process at once.
+ * Serves until SIGTERM or SIGINT, or until the one client of nbd.stdio has left, then drains and syncs. A second signal
+ * ends the process at once.
  * @param onReady called when clients can connect
  * @returns the exit code: 0, or 1 if not everything could be written back
  * @throws what startDaemon throws
@@ -29,7 +30,7 @@ export async function runDaemon(
   try {
     const daemon = await startDaemon(config, options);
     options.onReady?.(daemon);
-    await stopped;
+    await Promise.race([stopped, daemon.left]);
     daemon.log.info('draining');
     try {
       await daemon.close();

@@ -1,10 +1,14 @@
 // A disk as all its clients see it: plain, or through the disks' thread, which is the only one to know of caches and faults.
 
+import type { z } from 'zod';
 import type { Disk, DiskCache, DiskStorage } from './disk.js';
+import { DiskFaults } from './faults/disk-faults.js';
 import { DiskLink } from './nbd/link.js';
+import type { Command } from './nbd/messages.js';
 import type { NbdServer } from './nbd/server.js';
 import { PinfoldError } from './protocol/errors.js';
 import { type Cut, cutSchema } from './protocol/methods.js';
+import { DiskRecording } from './recording.js';
 import type { InlineBytes } from './target.js';
 
 export class ServedDisk implements Disk {
@@ -14,6 +18,8 @@ export class ServedDisk implements Disk {
   readonly backing: string;
   readonly readOnly: boolean;
   readonly storage: DiskStorage;
+  readonly faults = new DiskFaults(this);
+  readonly recording = new DiskRecording(this);
   /** Why it is not served as a plain disk. */
   readonly #reasons = new Set<string>();
   /** Requests that the plain disk is busy with, and who waits for their end. */
@@ -45,6 +51,11 @@ export class ServedDisk implements Disk {
 
   set thread(thread: NbdServer) {
     this.#thread = thread;
+  }
+
+  /** Commands the thread. @throws what the command throws */
+  async call<T>(command: Command, result: z.ZodType<T>): Promise<T> {
+    return await this.thread.call(command, result);
   }
 
   get inline(): InlineBytes | null {

@@ -1,5 +1,6 @@
 // What one daemon serves, by name.
 
+import type { FileExport } from './file-export.js';
 import type { MachineService } from './machine-service.js';
 import { PinfoldError } from './protocol/errors.js';
 import type { Region } from './region.js';
@@ -11,6 +12,8 @@ export interface Served {
   /** Counters of what serves them beside the daemon's own socket. */
   readonly statistics?: () => Record<string, number>;
   readonly volumes: ReadonlyMap<string, MachineService>;
+  /** Files of volumes that NBD clients use as disks. */
+  readonly exports: ReadonlyMap<string, FileExport>;
 }
 
 /** @throws PinfoldError ENODEV that names what there is */

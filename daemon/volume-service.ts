@@ -97,6 +97,10 @@ class VolumeService implements MachineService {
     this.#look.unref();
   }
 
+  get panicked(): boolean {
+    return this.machine.m.panicked;
+  }
+
   newSession(): Promise<VolumeSession> {
     return new Promise((resolve) => {
       resolve(new EngineSession(this.runner, this.machine.v, this.#files));

@@ -52,14 +52,15 @@ export class WrittenPages {
     return this.#pages[Math.floor(offset / PAGE_BYTES)] === WRITTEN;
   }
 
-  /** From an offset on, as far as all pages are noted or none is, and to the end at most. */
-  runEnd(offset: number, end: number): number {
+  /**
+   * From an offset on, as far as the pages after its own are like that, and to the end at most. Its own page is, by has():
+   * asked once, since the answer may change at any time.
+   */
+  runEnd(offset: number, end: number, written: boolean): number {
     const pages = this.#pages;
-    let page = Math.floor(offset / PAGE_BYTES);
-    const kind = pages[page];
     const last = Math.ceil(end / PAGE_BYTES);
-    do page++;
-    while (page < last && pages[page] === kind);
+    let page = Math.floor(offset / PAGE_BYTES) + 1;
+    while (page < last && (pages[page] === WRITTEN) === written) page++;
     return Math.min(page * PAGE_BYTES, end);
   }
 }

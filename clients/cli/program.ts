@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, Load>> = {
   status: async () => (await import('./commands/status.js')).statusCommand(),
   volume: async () => (await import('./commands/volume.js')).volumeCommand(),
   disk: async () => (await import('./commands/disk.js')).diskCommand(),
+  crash: async () => (await import('./commands/crash.js')).crashCommand(),
   region: async () => (await import('./commands/region.js')).regionCommand(),
   profile: async () => (await import('./commands/profile.js')).profileCommand(),
   completion: async () => (await import('./commands/completion.js')).completionCommand(),

@@ -6,14 +6,28 @@ export {
   type ErrorCode,
   PinfoldError,
 } from '../../daemon/protocol/errors.js';
-export type { Cut, DirectoryEntry, FindingMessage, Stat } from '../../daemon/protocol/methods.js';
+export type {
+  Cut,
+  DirectoryEntry,
+  Fault,
+  FaultLayer,
+  FindingMessage,
+  Stat,
+} from '../../daemon/protocol/methods.js';
 export {
   type Client,
   type ConnectOptions,
   connect,
   type ReconnectOptions,
 } from './client.js';
-export type { CutOptions, Disk, WriteOptions } from './disk.js';
+export type {
+  AddedFault,
+  AddFaultOptions,
+  CutOptions,
+  Disk,
+  WaitForFaultOptions,
+  WriteOptions,
+} from './disk.js';
 export type { File, Mapping, Pin, PinOptions } from './file.js';
 export type { CallOptions } from './owner.js';
 export type { Region } from './region.js';

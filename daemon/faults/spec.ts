@@ -94,7 +94,7 @@ const SCHEMAS = [
   }),
   z.strictObject({
     ...kind('torn-write'),
-    op: operations(['write', 'zero'], ['write']),
+    op: operations(['write']),
     keep: oneOf(KEPT_PARTS).default('first'),
     unit: size(64, UNIT_BYTES_MAX, true).default(512),
     ...when,

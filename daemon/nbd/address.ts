@@ -1,5 +1,6 @@
 // Where the NBD server listens: parsing HOST:PORT, and taking over sockets that systemd or libnbd hand in.
 
+import { isIP } from 'node:net';
 import { PinfoldError } from '../protocol/errors.js';
 
 /** The first inherited descriptor of socket activation. */
@@ -12,10 +13,11 @@ export interface TcpAddress {
 }
 
 /**
- * `localhost:10809`, `127.0.0.1:0`, `[::1]:10809`.
+ * `localhost:10809`, `127.0.0.1:0`, `[::1]:10809`; with TLS also those of other interfaces, `0.0.0.0:10809`.
+ * @param encrypted every client must use TLS
  * @throws PinfoldError EINVAL for anything else: without TLS only this machine may connect
  */
-export function parseTcpAddress(text: string): TcpAddress {
+export function parseTcpAddress(text: string, encrypted: boolean): TcpAddress {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
   const host = match?.at(1) ?? match?.at(2) ?? '';
   const port = Number(match?.at(3));
@@ -26,14 +28,26 @@ export function parseTcpAddress(text: string): TcpAddress {
     );
   }
   const address = host === 'localhost' ? '127.0.0.1' : host;
-  if (address !== '::1' && !/^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(address)) {
+  if (isIP(address) === 0) {
+    throw new PinfoldError(
+      'EINVAL',
+      `the NBD address ${text} has no IP address: use localhost, 127.0.0.1 or [::1], or with ` +
+        'TLS that of an interface',
+    );
+  }
+  if (!encrypted && address !== '::1' && !address.startsWith('127.')) {
     throw new PinfoldError(
       'EINVAL',
       `the NBD address ${text} can be reached from other machines, and what goes over it is not encrypted: ` +
-        'use localhost, 127.0.0.1 or [::1], or a Unix socket',
+        'use localhost, 127.0.0.1 or [::1], or a Unix socket, or require TLS (--nbd-tls required)',
     );
   }
   return { address, port };
+}
+
+/** Whether the process that started this one hands sockets over. */
+export function socketsAreInherited(env: Readonly<Record<string, string | undefined>>): boolean {
+  return Number(env['LISTEN_PID']) === process.pid && Number(env['LISTEN_FDS']) > 0;
 }
 
 /**
@@ -42,8 +56,7 @@ export function parseTcpAddress(text: string): TcpAddress {
  */
 export function inheritedSockets(env: Readonly<Record<string, string | undefined>>): number[] {
   const count = Number(env['LISTEN_FDS']);
-  const mine = Number(env['LISTEN_PID']) === process.pid;
-  if (!mine || !Number.isInteger(count) || count < 1 || count > LISTEN_FDS_MAX) {
+  if (!socketsAreInherited(env) || !Number.isInteger(count) || count > LISTEN_FDS_MAX) {
     throw new PinfoldError(
       'EINVAL',
       `no socket was handed in (LISTEN_FDS is ${env['LISTEN_FDS'] ?? 'missing'}, LISTEN_PID is ` +

@@ -5,12 +5,18 @@ import { clearEvent } from '../../native/index.js';
 import { errorPayload, toWireError } from '../wire-error.js';
 import { type Command, type CommandReply, requestSchema } from './messages.js';
 
+/** Where the result of a command goes, once. */
+export interface Answer {
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+}
+
 export class Commands {
   constructor(
     private readonly port: MessagePort,
     private readonly wakeFd: number,
-    /** What it returns is the result. An error that is no defect of ours is told. */
-    private readonly run: (command: Command) => unknown,
+    /** Answers now or later. An error that it throws, and that is no defect of ours, is the answer. */
+    private readonly run: (command: Command, answer: Answer) => void,
   ) {}
 
   /** Runs all that have arrived. */
@@ -22,17 +28,24 @@ export class Commands {
       message = receiveMessageOnPort(this.port)
     ) {
       const { id, command } = requestSchema.parse(message.message);
-      this.port.postMessage(this.#answer(id, command));
+      this.#run(id, command);
     }
   }
 
-  #answer(id: number, command: Command): CommandReply {
+  #run(id: number, command: Command): void {
+    const reply = (message: CommandReply): void => this.port.postMessage(message);
+    const answer: Answer = {
+      resolve: (result) => reply({ id, result }),
+      reject: (error) => {
+        const told = toWireError(error);
+        if (told === null) throw error;
+        reply({ id, error: errorPayload(told) });
+      },
+    };
     try {
-      return { id, result: this.run(command) };
+      this.run(command, answer);
     } catch (error) {
-      const told = toWireError(error);
-      if (told === null) throw error;
-      return { id, error: errorPayload(told) };
+      answer.reject(error);
     }
   }
 }

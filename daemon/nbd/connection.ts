@@ -2,7 +2,7 @@
 
 import { Arena, closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
 import type { NbdCounters } from './counters.js';
-import { type Export, Handshake, type Next } from './handshake.js';
+import { type Export, Handshake, type Next, type TlsState } from './handshake.js';
 import { Later } from './later.js';
 import {
   DIRECT_WRITE_BYTES,
@@ -10,41 +10,55 @@ import {
   OPTIONS_MAX,
   PAYLOAD_BYTES_SKIPPED_MAX,
   RECEIVE_BYTES,
+  STATUS_PAYLOAD_BYTES_MAX,
   TURN_RECEIVES,
   UNIT_BYTES,
 } from './limits.js';
-import {
-  BYTES,
-  COMMAND,
-  COMMAND_FLAG,
-  ERROR,
-  getUint16,
-  getUint32,
-  getUint64,
-  IHAVEOPT,
-  MAGIC,
-} from './protocol.js';
-import { Replies, type Request, STYLE } from './replies.js';
+import { BYTES, COMMAND, COMMAND_FLAG, ERROR, getUint32, IHAVEOPT } from './protocol.js';
+import { newRequest, Replies, STYLE } from './replies.js';
+import { headerBytes, readHeader } from './request-header.js';
 import { type Clock, type Storage, WALL } from './storage.js';
 import { Transmission } from './transmission.js';
 
-/** Payload of BLOCK_STATUS: the effect length and as many contexts as anybody could mean. */
-const STATUS_PAYLOAD_BYTES_MAX = 4096;
+/**
+ * What comes of a turn: wait for the socket, come again without waiting, or it is over. After 'tls' the next byte on the
+ * socket belongs to TLS, and this object to the past: what the client said so far must not count any more. After 'remote' a
+ * RemoteConnection goes on with handOver().
+ */
+export type Turn = 'wait' | 'again' | 'tls' | 'remote' | 'closed';
 
-/** What comes of a turn: wait for the socket, come again without waiting, or it is over. */
-export type Turn = 'wait' | 'again' | 'closed';
+/** How a connection begins: with a greeting; under TLS, which began after one; or, for the daemon itself, at a disk. */
+export type Beginning<E> =
+  | { readonly kind: 'greeting' }
+  | { readonly kind: 'secured'; readonly noZeroes: boolean }
+  | { readonly kind: 'attached'; readonly chosen: E };
 
 /** An export whose storage may be replaced by another while clients are connected. */
 export interface OpenableExport extends Export {
   /** Another number than before: open() gives another storage now. */
   readonly epoch: number;
-  open(): Storage;
+  /** @returns null if another thread serves it: always, or never */
+  open(): Storage | null;
 }
 
 export interface ConnectionHost<E extends OpenableExport> {
   readonly exports: readonly E[];
   readonly poller: Poller;
   readonly counters: NbdCounters;
+  /** Before a client has asked for TLS. */
+  readonly tls: TlsState;
+}
+
+/** What a connection leaves to its successor. */
+export interface HandOver {
+  readonly fd: number;
+  readonly replies: Replies;
+  /** Of RECEIVE_BYTES; what was received and not consumed lies from `head` to `tail`. */
+  readonly buffer: Uint8Array;
+  readonly head: number;
+  readonly tail: number;
+  readonly exported: Export;
+  readonly hasContext: boolean;
 }
 
 /** Received through before an export is chosen. */
@@ -59,15 +73,7 @@ export class Connection<E extends OpenableExport> {
   #tail = 0;
   readonly #replies = new Replies();
   readonly #handshake: Handshake<E>;
-  readonly #request: Request = {
-    flags: 0,
-    type: 0,
-    offset: 0,
-    length: 0,
-    cookie: new Uint8Array(8),
-    offsetBytes: new Uint8Array(8),
-    delayUs: 0,
-  };
+  readonly #request = newRequest();
   readonly #later = new Later();
   #export: E | null = null;
   #epoch = 0;
@@ -78,6 +84,7 @@ export class Connection<E extends OpenableExport> {
   #closing = false;
   /** The client has said so: what it asked for before is answered at once. */
   #leaving = false;
+  #startingTls = false;
   /** Where the rest of a WRITE's payload goes, and what has gone wrong with it. */
   #writing = false;
   #writeAt = 0;
@@ -91,20 +98,28 @@ export class Connection<E extends OpenableExport> {
   /** The last receive has got all that was there. */
   #drained = false;
 
-  /** @param chosen there is no handshake: the client speaks of this export, with extended headers */
   constructor(
     private readonly fd: number,
     private readonly host: ConnectionHost<E>,
-    chosen: E | null = null,
+    beginning: Beginning<E> = { kind: 'greeting' },
   ) {
-    this.#handshake = new Handshake(host.exports, this.#replies);
+    const tls = beginning.kind === 'secured' ? 'active' : host.tls;
+    this.#handshake = new Handshake(host.exports, this.#replies, tls);
     host.poller.add(fd, this.#interest);
-    if (chosen === null) {
+    if (beginning.kind === 'greeting') {
       this.#handshake.greet();
+    } else if (beginning.kind === 'secured') {
+      this.#greeted = true;
+      this.#handshake.noZeroes = beginning.noZeroes;
     } else {
       this.#replies.style = STYLE.EXTENDED;
-      this.#open(chosen, true);
+      this.#open(beginning.chosen, true);
     }
+  }
+
+  /** The one thing that its client said before TLS and does not say again. */
+  get noZeroes(): boolean {
+    return this.#handshake.noZeroes;
   }
 
   /** What its client has chosen, or null. */
@@ -153,6 +168,8 @@ export class Connection<E extends OpenableExport> {
       if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
       this.#transmission?.sent();
       if (this.#closing) return 'closed';
+      if (this.#startingTls) return 'tls';
+      if (this.#isRemote) return 'remote';
       if (more) continue;
       if (!this.#later.hasRoom) return this.#wait(INTEREST.NONE);
       if (this.#drained) {
@@ -233,12 +250,12 @@ export class Connection<E extends OpenableExport> {
   }
 
   get #headerBytes(): number {
-    return this.#replies.style === STYLE.EXTENDED ? BYTES.EXTENDED_REQUEST : BYTES.REQUEST;
+    return headerBytes(this.#replies.style);
   }
 
   /** Goes through what was received. @returns true if it can go on once the replies were sent */
   #consume(): boolean {
-    while (!this.#closing) {
+    while (!this.#closing && !this.#startingTls && !this.#isRemote) {
       const transmission = this.#transmission;
       if (transmission?.busy === true) {
         if (!this.#replies.hasRoom || !transmission.canRead) return true;
@@ -251,7 +268,8 @@ export class Connection<E extends OpenableExport> {
       } else if (this.#writing) {
         if (!this.#storePayload()) return false;
       } else if (transmission === null) {
-        if (!this.#takeHandshake()) return false;
+        if (this.#handshake.busy) this.#handshake.proceed();
+        else if (!this.#takeHandshake()) return false;
       } else if (this.#isStale && !this.#replies.empty) {
         return true; // they are sent from the memory of the old storage
       } else {
@@ -275,7 +293,7 @@ export class Connection<E extends OpenableExport> {
     this.#storage?.close();
     this.#epoch = this.#export.epoch;
     this.#storage = this.#export.open();
-    transmission.use(this.#storage);
+    if (this.#storage !== null) transmission.use(this.#storage);
   }
 
   /** Answers a postponed request whose time has come. @returns false if there is none */
@@ -324,16 +342,39 @@ export class Connection<E extends OpenableExport> {
   #follow(next: Next): void {
     const { chosen, hasContext } = this.#handshake;
     if (next === 'close') this.#closing = true;
+    if (next === 'tls') this.#startingTls = true;
     if (next === 'transmission' && chosen !== null) this.#open(chosen, hasContext);
+  }
+
+  /** Its export is served by another thread. */
+  get #isRemote(): boolean {
+    return this.#export !== null && this.#storage === null;
+  }
+
+  /** What a RemoteConnection needs, which owns all of it from now on. */
+  handOver(): HandOver | null {
+    const { chosen, hasContext } = this.#handshake;
+    if (chosen === null) return null;
+    return {
+      fd: this.fd,
+      replies: this.#replies,
+      buffer: this.#buffer,
+      head: this.#head,
+      tail: this.#tail,
+      exported: chosen,
+      hasContext,
+    };
   }
 
   #open(chosen: E, hasContext: boolean): void {
     this.#export = chosen;
     this.#epoch = chosen.epoch;
-    this.#storage = chosen.open();
+    const storage = chosen.open();
+    if (storage === null) return;
+    this.#storage = storage;
     this.#transmission = new Transmission(
       chosen,
-      this.#storage,
+      storage,
       this.#replies,
       this.#later,
       hasContext,
@@ -344,25 +385,16 @@ export class Connection<E extends OpenableExport> {
   /** @returns false if more bytes are needed, or memory for what is read */
   #takeRequest(transmission: Transmission): boolean {
     const at = this.#head;
-    const headerBytes = this.#headerBytes;
+    const header = this.#headerBytes;
     const available = this.#tail - at;
-    if (available < headerBytes) return false;
+    if (available < header) return false;
     const buffer = this.#buffer;
-    const extended = headerBytes === BYTES.EXTENDED_REQUEST;
-    if (getUint32(buffer, at) !== (extended ? MAGIC.EXTENDED_REQUEST : MAGIC.REQUEST)) {
+    const extended = header === BYTES.EXTENDED_REQUEST;
+    const request = this.#request;
+    if (!readHeader(buffer, at, this.#replies.style, request)) {
       this.#closing = true;
       return true;
     }
-    const request = this.#request;
-    request.flags = getUint16(buffer, at + 4);
-    request.type = getUint16(buffer, at + 6);
-    for (let i = 0; i < 8; i++) {
-      request.cookie[i] = buffer[at + 8 + i] ?? 0;
-      request.offsetBytes[i] = buffer[at + 16 + i] ?? 0;
-    }
-    request.offset = getUint64(buffer, at + 16);
-    request.length = extended ? getUint64(buffer, at + 24) : getUint32(buffer, at + 24);
-    request.delayUs = 0;
     const { type, flags, length } = request;
     if (type === COMMAND.DISC) {
       this.#leaving = true;
@@ -380,14 +412,14 @@ export class Connection<E extends OpenableExport> {
       payload <= STATUS_PAYLOAD_BYTES_MAX &&
       !this.stopping
     ) {
-      if (available < headerBytes + payload) return false;
-      this.#head += headerBytes + payload;
+      if (available < header + payload) return false;
+      this.#head += header + payload;
       this.host.counters.add('nbdRequests', 1);
-      transmission.blockStatusPayload(buffer.subarray(at + headerBytes, this.#head));
+      transmission.blockStatusPayload(buffer.subarray(at + header, this.#head));
       return true;
     }
     if (!transmission.canRead) return false;
-    this.#head += headerBytes;
+    this.#head += header;
     this.host.counters.add('nbdRequests', 1);
     this.#start(transmission, payload);
     return true;

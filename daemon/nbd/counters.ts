@@ -1,13 +1,16 @@
-// What the NBD server counts, in memory that its thread writes and the daemon reads.
+// What the NBD server counts, in memory that its threads write, each its own counters, and the daemon reads.
 
 export const COUNTERS = [
   'nbdConnections',
   'nbdConnectionsAccepted',
   'nbdConnectionsRefused',
+  'nbdTlsConnections',
+  'nbdTlsFailures',
   'nbdRequests',
   'nbdErrors',
   'nbdBytesRead',
   'nbdBytesWritten',
+  'faultsFired',
 ] as const;
 
 export type NbdCounter = (typeof COUNTERS)[number];

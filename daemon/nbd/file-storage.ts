@@ -66,14 +66,18 @@ export class FileStorage extends PlainStorage implements Storage {
 
   read(offset: number, length: number, replies: Replies): number {
     const at = this.#used;
-    const error = attempt(() => {
-      const got = preadInto(this.file.fd, this.#staging.subarray(at, at + length), offset);
-      if (got < length) throw new NativeError('EIO', 'pread', 'the backing file was truncated');
-    });
+    const error = this.copy(offset, this.#staging.subarray(at, at + length));
     if (error !== ERROR.NONE) return error;
     this.#used += length;
     replies.data(at, length);
     return ERROR.NONE;
+  }
+
+  copy(offset: number, target: Uint8Array): number {
+    return attempt(() => {
+      if (preadInto(this.file.fd, target, offset) === target.length) return;
+      throw new NativeError('EIO', 'pread', 'the backing file was truncated');
+    });
   }
 
   place(): number {

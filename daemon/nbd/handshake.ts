@@ -34,8 +34,11 @@ export interface Export {
   readonly readOnly: boolean;
 }
 
-/** What follows an option: the next one, the transmission phase, or the end once the replies are sent. */
-export type Next = 'option' | 'transmission' | 'close';
+/** What follows an option; 'tls' and 'close' once the replies are sent. */
+export type Next = 'option' | 'tls' | 'transmission' | 'close';
+
+/** Whether STARTTLS is refused, a client may or must say it, or has said it: NOTLS, SELECTIVETLS, FORCEDTLS. */
+export type TlsState = 'none' | 'allowed' | 'required' | 'active';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -44,11 +47,19 @@ export class Handshake<E extends Export> {
   chosen: E | null = null;
   /** The export for which base:allocation was selected. */
   #contextOf: E | null = null;
+  /** The next export that LIST has to tell; -1 if no LIST is under way. */
+  #listed = -1;
 
   constructor(
     private readonly exports: readonly E[],
     private readonly replies: Replies,
+    private readonly tls: TlsState,
   ) {}
+
+  /** A LIST waits for room: proceed() before the next option. */
+  get busy(): boolean {
+    return this.#listed >= 0;
+  }
 
   /** base:allocation is negotiated for the chosen export. */
   get hasContext(): boolean {
@@ -66,9 +77,10 @@ export class Handshake<E extends Export> {
     );
   }
 
-  /** @returns false for a flag that was not offered */
+  /** @returns false for a flag that was not offered, or if TLS is required and the client does not know options */
   clientFlags(flags: number): boolean {
     this.noZeroes = (flags & HANDSHAKE_FLAG.NO_ZEROES) !== 0;
+    if (this.tls === 'required' && (flags & HANDSHAKE_FLAG.FIXED_NEWSTYLE) === 0) return false;
     return flags <= (HANDSHAKE_FLAG.FIXED_NEWSTYLE | HANDSHAKE_FLAG.NO_ZEROES);
   }
 
@@ -77,6 +89,11 @@ export class Handshake<E extends Export> {
     if (stopping && option !== OPTION.ABORT) {
       if (option === OPTION.EXPORT_NAME) return 'close';
       return this.#reply(option, REPLY.ERR_SHUTDOWN);
+    }
+    if (option === OPTION.STARTTLS) return this.#startTls(option, data);
+    if (this.tls === 'required' && option !== OPTION.ABORT) {
+      if (option === OPTION.EXPORT_NAME) return 'close';
+      return this.#reply(option, REPLY.ERR_TLS_REQD);
     }
     switch (option) {
       case OPTION.EXPORT_NAME:
@@ -125,18 +142,38 @@ export class Handshake<E extends Export> {
     return 'transmission';
   }
 
+  /** After the ACK only TLS may follow, in either direction. */
+  #startTls(option: number, data: Uint8Array): Next {
+    if (this.tls === 'none') return this.#reply(option, REPLY.ERR_POLICY);
+    if (this.tls === 'active' || data.length > 0) return this.#reply(option, REPLY.ERR_INVALID);
+    this.#reply(option, REPLY.ACK);
+    return 'tls';
+  }
+
   #list(option: number, data: Uint8Array): Next {
     if (data.length > 0) return this.#reply(option, REPLY.ERR_INVALID);
-    for (const { name, description } of this.exports) {
-      if (!this.replies.hasRoom) break;
-      const bytes = Buffer.from(name);
-      const text = Buffer.from(description);
-      const at = this.#replyHeader(option, REPLY.SERVER, 4 + bytes.length + text.length);
+    this.#listed = 0;
+    this.proceed();
+    return 'option';
+  }
+
+  /** Goes on with a LIST while there is room for replies. */
+  proceed(): void {
+    while (this.replies.hasRoom) {
+      const next = this.exports.at(this.#listed);
+      if (next === undefined) {
+        this.#listed = -1;
+        this.#reply(OPTION.LIST, REPLY.ACK);
+        return;
+      }
+      this.#listed++;
+      const bytes = Buffer.from(next.name);
+      const text = Buffer.from(next.description);
+      const at = this.#replyHeader(OPTION.LIST, REPLY.SERVER, 4 + bytes.length + text.length);
       putUint32(this.replies.buffer, at, bytes.length);
       this.replies.buffer.set(bytes, at + 4);
       this.replies.buffer.set(text, at + 4 + bytes.length);
     }
-    return this.#reply(option, REPLY.ACK);
   }
 
   #go(option: number, data: Uint8Array): Next {

@@ -9,6 +9,15 @@ export const OPTION_BYTES_MAX = 64 * 1024;
 export const NAME_BYTES_MAX = 4096;
 /** A connection that has not chosen its export by then is closed. */
 export const HANDSHAKE_TIMEOUT_MS = 60_000;
+/** The part of TLS in it, beginning with the answer to STARTTLS. */
+export const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How long a client under TLS may take to receive the last replies after the server has closed. */
+export const TLS_LINGER_MS = 2000;
+/** Pre-shared keys: users of one file, bytes of a user's name, bytes of a key. */
+export const PSK_USERS_MAX = 10_000;
+export const PSK_USER_BYTES_MAX = 127;
+export const PSK_BYTES_MIN = 16;
+export const PSK_BYTES_MAX = 64;
 
 /** Block sizes that are advertised. Any range is accepted, whole blocks are faster. */
 export const BLOCK_BYTES_MIN = 1;
@@ -22,6 +31,10 @@ export const EXTENTS_MAX = 1024;
 
 /** Requests of one connection whose answer is postponed. */
 export const LATER_MAX = 1024;
+/** Fault layers of one disk. */
+export const FAULT_LAYERS_MAX = 64;
+/** No reply is held back longer by them, see DELAY_US_MAX. */
+export const HELD_BACK_US_MAX = 3_600_000_000;
 
 /** Writes become visible in whole units of this. */
 export const UNIT_BYTES = 512;
@@ -39,12 +52,23 @@ export const REPLY_ROOM_PIECES = 32;
 export const HOLE_SEARCH_BYTES = 64 * 1024;
 /** Runs of data and of zeroes that a READ from memory is sent in; the rest of it is sent as data. */
 export const READ_RUNS_MAX = 8;
-/** A disk in a file is read in such pieces, through memory of the connection. */
+/** Memory of a connection for data that does not lie in memory: a disk in a file is read in such pieces. */
 export const STAGING_BYTES = 1024 * 1024;
 /** What one connection may discard, zero or read before others get their turn. */
 export const TURN_BYTES = 16 * 1024 * 1024;
 /** How often one connection is received from before others get their turn. */
 export const TURN_RECEIVES = 16;
+
+/** Payload of BLOCK_STATUS: the effect length and as many contexts as anybody could mean. */
+export const STATUS_PAYLOAD_BYTES_MAX = 4096;
+
+/** What another thread does at once for an export that it serves, and how many such pieces one connection has with it. */
+export const REMOTE_PIECE_BYTES = 256 * 1024;
+export const REMOTE_PIECES_MAX = 64;
+/** A hole is made in longer pieces. */
+export const REMOTE_PUNCH_BYTES = 1024 * 1024 * 1024;
+/** What the main thread begins to copy before others get their turn. */
+export const REMOTE_TURN_BYTES = 1024 * 1024;
 
 /** How long the worker sleeps at most, and how long it looks for more before it sleeps. */
 export const WAIT_MS = 1000;

@@ -2,6 +2,7 @@
 // written is sent from elsewhere, so that reading gives it no memory.
 
 import { Arena, fallocate, nextData, nextHole } from '../../native/index.js';
+import { MemoryBytes } from '../memory-bytes.js';
 import type { WrittenPages } from '../written-pages.js';
 import { READ_RUNS_MAX } from './limits.js';
 import { ERROR } from './protocol.js';
@@ -11,8 +12,7 @@ import { attempt, extentFrom, PlainStorage, type Storage } from './storage.js';
 export class MemoryStorage extends PlainStorage implements Storage {
   readonly pieceBytesMax = Number.MAX_SAFE_INTEGER;
   readonly arena: Arena;
-  readonly #views: readonly Uint8Array[];
-  readonly #segmentBytes: number;
+  readonly #bytes: MemoryBytes;
 
   constructor(
     private readonly fd: number,
@@ -21,9 +21,8 @@ export class MemoryStorage extends PlainStorage implements Storage {
     private readonly written: WrittenPages,
   ) {
     super();
-    this.#views = segments.map((segment) => new Uint8Array(segment));
-    this.#segmentBytes = segments.at(0)?.byteLength ?? 1;
-    this.arena = new Arena(this.#views);
+    this.#bytes = new MemoryBytes(segments, written);
+    this.arena = new Arena(this.#bytes.views);
   }
 
   canRead(): boolean {
@@ -34,12 +33,18 @@ export class MemoryStorage extends PlainStorage implements Storage {
     const end = offset + length;
     let at = offset;
     for (let runs = 0; runs < READ_RUNS_MAX && at < end; runs++) {
-      const next = this.written.runEnd(at, end);
-      if (this.written.has(at)) replies.data(at, next - at);
+      const isWritten = this.written.has(at);
+      const next = this.written.runEnd(at, end, isWritten);
+      if (isWritten) replies.data(at, next - at);
       else replies.zeroes(next - at);
       at = next;
     }
     replies.data(at, end - at);
+    return ERROR.NONE;
+  }
+
+  copy(offset: number, target: Uint8Array): number {
+    this.#bytes.copyOut(offset, target);
     return ERROR.NONE;
   }
 
@@ -56,16 +61,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
-    for (let to = at, done = from; done < until; ) {
-      const view = this.#views.at(Math.floor(to / this.#segmentBytes));
-      if (view === undefined) return ERROR.EIO;
-      const within = to % this.#segmentBytes;
-      const length = Math.min(until - done, view.byteLength - within);
-      view.set(bytes.subarray(done, done + length), within);
-      to += length;
-      done += length;
-    }
-    this.written.note(at, until - from);
+    this.#bytes.copyIn(at, bytes.subarray(from, until));
     return ERROR.NONE;
   }
 
@@ -80,15 +76,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
 
   zero(offset: number, length: number, keepBlocks: boolean): number {
     if (!keepBlocks) return this.#discard(offset, length);
-    for (let at = offset; at < offset + length; ) {
-      const view = this.#views.at(Math.floor(at / this.#segmentBytes));
-      if (view === undefined) return ERROR.EIO;
-      const within = at % this.#segmentBytes;
-      const piece = Math.min(offset + length - at, view.byteLength - within);
-      view.fill(0, within, within + piece);
-      at += piece;
-    }
-    this.written.note(offset, length);
+    this.#bytes.clear(offset, length);
     return ERROR.NONE;
   }
 

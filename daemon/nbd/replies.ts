@@ -19,6 +19,21 @@ export interface Request {
   readonly offsetBytes: Uint8Array;
   /** How much later it is answered, see Storage.begin(). */
   delayUs: number;
+  /** Success is told of its FLUSH or FUA, and nothing is done. */
+  isLie: boolean;
+}
+
+export function newRequest(): Request {
+  return {
+    flags: 0,
+    type: 0,
+    offset: 0,
+    offsetBytes: new Uint8Array(8),
+    length: 0,
+    cookie: new Uint8Array(8),
+    delayUs: 0,
+    isLie: false,
+  };
 }
 
 export class Replies {

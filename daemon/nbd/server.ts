@@ -1,7 +1,9 @@
 // The disks' thread as the daemon sees it: listens for NBD clients, starts the thread, commands it, and stops it.
 
 import { unlinkSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { Logger } from 'pino';
 import { z } from 'zod';
 import {
   closeDescriptor,
@@ -12,17 +14,25 @@ import {
   WakeEvent,
 } from '../../native/index.js';
 import type { Disk } from '../disk.js';
+import type { FileExport } from '../file-export.js';
 import { claimSocketPath } from '../ipc/socket-path.js';
 import { isErrorCode, PinfoldError } from '../protocol/errors.js';
 import { inheritedSockets, parseTcpAddress } from './address.js';
 import { NbdCounters } from './counters.js';
+import { BUSY_GRACE_MS } from './limits.js';
 import {
   type Command,
   type CommandRequest,
   type DiskData,
+  LEFT,
   replySchema,
   type ThreadData,
 } from './messages.js';
+import type { RemoteData } from './remote-messages.js';
+import { RemoteServer } from './remote-server.js';
+import { type StandardConnection, standardConnection } from './stdio.js';
+import { type Credentials, loadCredentials, type TlsConfig } from './tls-credentials.js';
+import { TlsThread } from './tls-thread.js';
 
 /** Only the daemon's own user may connect. */
 const SOCKET_MODE = 0o600;
@@ -31,6 +41,14 @@ export interface NbdConfig {
   readonly socket?: string | undefined;
   readonly tcp?: string | undefined;
   readonly activated: boolean;
+  readonly stdio: boolean;
+  readonly tls?: TlsConfig | undefined;
+}
+
+interface Sources {
+  readonly listeners: readonly number[];
+  readonly client: StandardConnection | null;
+  readonly tls: { readonly mode: 'required' | 'allowed'; readonly credentials: Credentials } | null;
 }
 
 interface Call {
@@ -41,30 +59,51 @@ interface Call {
 export class NbdServer {
   /** The port of `tcp`, or null. */
   readonly port: number | null;
+  /** Resolves when the client of `stdio` has left, and has got what was sent to it; never without one. */
+  readonly left: Promise<void>;
   readonly #wake = new WakeEvent();
   readonly #counters = new NbdCounters();
   readonly #worker: Worker;
+  readonly #tls: TlsThread | null;
   readonly #exited: Promise<void>;
   readonly #calls = new Map<number, Call>();
+  readonly #remote: RemoteServer;
   #lastId = 0;
 
   private constructor(
-    listeners: number[],
+    { listeners, client, tls }: Sources,
     disks: readonly Disk[],
+    exports: readonly FileExport[],
     private readonly release: () => void,
     fatal: (error: unknown) => void,
+    log: Logger | null,
   ) {
     this.port = listeners.map(listeningPort).find((port) => port > 0) ?? null;
+    const counters = this.#counters.shared;
+    this.#tls = tls === null ? null : new TlsThread({ ...tls, counters, log, fatal });
+    const channel = this.#tls?.channel ?? null;
+    const { port1: ours, port2: theirs } = new MessageChannel();
+    this.#remote = new RemoteServer(ours, exports, this.#wake, fatal);
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData: {
-        listeners,
+        listeners: [...listeners],
+        client: client?.fd ?? null,
+        tls: channel,
         wakeFd: this.#wake.fd,
-        counters: this.#counters.shared,
+        counters,
         disks: disks.map(dataOf),
+        remotes: exports.map(remoteOf),
+        remotePort: theirs,
       } satisfies ThreadData,
+      transferList: [theirs, ...(channel === null ? [] : [channel.handOvers])],
     });
     this.#worker.on('error', fatal);
-    this.#worker.on('message', (message) => this.#onReply(message));
+    this.left = new Promise((resolve) => {
+      this.#worker.on('message', (message) => {
+        if (message !== LEFT) this.#onReply(message);
+        else void Promise.race([client?.flushed, sleep(BUSY_GRACE_MS)]).then(() => resolve());
+      });
+    });
     this.#exited = new Promise((resolve) => {
       this.#worker.once('exit', () => {
         for (const { reject } of this.#calls.values()) reject(threadEnded());
@@ -75,13 +114,17 @@ export class NbdServer {
   }
 
   /**
-   * @throws PinfoldError EINVAL for an address that is not this machine's, or if no socket was handed in; EADDRINUSE
-   *   'lock held by pid N'; NativeError EADDRINUSE, EACCES. Nothing is left open then.
+   * @param fatal called with a defect of ours
+   * @param log hears of handshakes that fail
+   * @throws PinfoldError EINVAL for an address that is not this machine's, if no socket was handed in, or for certificates
+   *   that are wrong; EADDRINUSE 'lock held by pid N'; NativeError EADDRINUSE, EACCES. Nothing is left open then.
    */
   static async start(
     config: NbdConfig | undefined,
     disks: readonly Disk[],
+    exports: readonly FileExport[],
     fatal: (error: unknown) => void,
+    log: Logger | null = null,
   ): Promise<NbdServer> {
     const listeners: number[] = [];
     const undo: (() => void)[] = [];
@@ -89,13 +132,14 @@ export class NbdServer {
       for (const each of undo.splice(0).reverse()) each();
     };
     try {
+      const tls = config?.tls === undefined ? null : load(config.tls, log);
       if (config?.activated === true) {
         const inherited = inheritedSockets(process.env);
         for (const fd of inherited) listeningPort(fd); // throws unless it listens
         listeners.push(...inherited);
       }
       if (config?.tcp !== undefined) {
-        const { address, port } = parseTcpAddress(config.tcp);
+        const { address, port } = parseTcpAddress(config.tcp, tls?.mode === 'required');
         listeners.push(listenTcp(address, port));
       }
       const path = config?.socket;
@@ -105,7 +149,8 @@ export class NbdServer {
         listeners.push(listenUnix(path, SOCKET_MODE));
         undo.push(() => unlinkSync(path));
       }
-      return new NbdServer(listeners, disks, release, fatal);
+      const client = config?.stdio === true ? standardConnection() : null;
+      return new NbdServer({ listeners, client, tls }, disks, exports, release, fatal, log);
     } catch (error) {
       for (const fd of listeners) closeDescriptor(fd);
       release();
@@ -153,9 +198,15 @@ export class NbdServer {
   /** What is under way is served, the rest hears ESHUTDOWN; then the socket goes. */
   async close(): Promise<void> {
     await Promise.all([this.call({ kind: 'stop' }, z.null()), this.#exited]);
+    await this.#tls?.exited;
+    this.#remote.close();
     this.#wake.close();
     this.release();
   }
+}
+
+function load(config: TlsConfig, log: Logger | null): Sources['tls'] {
+  return { mode: config.mode, credentials: loadCredentials(config, (text) => log?.warn(text)) };
 }
 
 function threadEnded(): PinfoldError {
@@ -165,4 +216,8 @@ function threadEnded(): PinfoldError {
 function dataOf({ name, label, sizeBytes, backing, readOnly, storage, cache }: Disk): DiskData {
   const where = backing === 'memory' ? 'in memory' : `in ${backing}`;
   return { name, description: `${label}, ${where}`, sizeBytes, readOnly, source: storage, cache };
+}
+
+function remoteOf({ name, description, sizeBytes, readOnly }: FileExport): RemoteData {
+  return { name, description, sizeBytes, readOnly };
 }

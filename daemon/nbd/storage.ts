@@ -22,12 +22,14 @@ export const WALL: Clock = {
 export interface Storage {
   /** Memory that data is sent from and received into. */
   readonly arena: Arena;
-  readonly clock: Clock;
+  /** The disk's. */
+  clock: Clock;
   /** At most so much per read(). */
   readonly pieceBytesMax: number;
   /**
    * Called once per request that is well-formed, before anything else. It may move the request (offset) or postpone its
    * answer (delayUs): a WRITE, TRIM or WRITE_ZEROES takes effect at once and is answered later, others are done later.
+   * Or it may have a FLUSH or FUA acknowledged that is not done (isLie).
    * @returns an NBD error
    */
   begin(request: Request): number;
@@ -36,6 +38,8 @@ export interface Storage {
   canRead(length: number, replies: Replies): boolean;
   /** Appends the data to the replies. @returns an NBD error; then whatever was appended is to be taken back */
   read(offset: number, length: number, replies: Replies): number;
+  /** Data as it is now, up to 1 MiB of it, for who has to look at it or to change it. @returns an NBD error */
+  copy(offset: number, target: Uint8Array): number;
 
   /** Payload for this range is about to come. @returns an NBD error */
   beginWrite(offset: number, length: number): number;
@@ -73,7 +77,7 @@ export interface Storage {
 
 /** What a storage does that asks nobody, delays nothing and keeps nothing. */
 export abstract class PlainStorage {
-  readonly clock: Clock = WALL;
+  clock: Clock = WALL;
   readonly writeId: number = 0;
 
   begin(): number {

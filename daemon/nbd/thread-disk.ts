@@ -3,14 +3,18 @@
 import { SLOT_BYTES } from '../../engine/block/cache-slots.js';
 import { VolatileCache } from '../../engine/block/volatile-cache.js';
 import { PinfoldError } from '../protocol/errors.js';
+import type { RecordingSummary } from '../protocol/methods.js';
 import { WrittenPages } from '../written-pages.js';
 import type { OpenableExport } from './connection.js';
 import { type PlannedCut, planCut } from './cut.js';
+import { FaultStorage, type Staging } from './fault-storage.js';
 import { BackingFile, FileStorage } from './file-storage.js';
 import { CONNECTIONS_MAX } from './limits.js';
 import { MemoryStorage } from './memory-storage.js';
 import type { DiskData } from './messages.js';
+import { Recorder, type RecordingOptions } from './recorder.js';
 import { attempt, type Storage } from './storage.js';
+import { ThreadFaults } from './thread-faults.js';
 import { PINNED_PAGES_MAX, VolatileStorage } from './volatile-storage.js';
 
 export class ThreadDisk implements OpenableExport {
@@ -18,22 +22,32 @@ export class ThreadDisk implements OpenableExport {
   readonly description: string;
   readonly sizeBytes: number;
   readonly readOnly: boolean;
+  readonly faults: ThreadFaults;
   readonly #file: BackingFile | null;
   readonly #cache: VolatileCache | null;
+  readonly #cacheShape: DiskData['cache'];
   /** Of a disk in memory: it keeps nothing of a connection. */
   readonly #memory: MemoryStorage | null;
   /** Of connections that are over, for the next ones: a thread without an event loop never frees an Arena. */
   readonly #unused: FileStorage[] = [];
+  readonly #stagings: Staging[] = [];
+  #recorder: Recorder | null = null;
   #epoch = 0;
 
-  constructor(data: DiskData) {
+  /** @param onFault called after each firing of a fault layer */
+  constructor(data: DiskData, onFault: () => void) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
     this.sizeBytes = sizeBytes;
     this.readOnly = readOnly;
     this.#file = source.kind === 'file' ? new BackingFile(source.fd, sizeBytes, readOnly) : null;
+    this.#cacheShape = data.cache;
     this.#cache = makeCache(data, this.#file?.fd ?? null);
+    const changed = (): void => {
+      this.#epoch++;
+    };
+    this.faults = new ThreadFaults(name, sizeBytes, changed, onFault);
     this.#memory =
       source.kind === 'memory'
         ? new MemoryStorage(
@@ -50,8 +64,55 @@ export class ThreadDisk implements OpenableExport {
   }
 
   open(): Storage {
-    if (this.#cache === null) return this.#openPlain();
-    return new VolatileStorage(this.#cache, this.sizeBytes, this.#file?.fd ?? null);
+    const { stack, clock } = this.faults;
+    const disk = this.#openBase();
+    disk.clock = clock;
+    const base = this.#recorder?.watch(disk, this.#cache === null) ?? disk;
+    return stack.layers.length === 0
+      ? base
+      : new FaultStorage(base, stack, clock, this.sizeBytes, this.#stagings);
+  }
+
+  /** Connections tell what they do from their next request on. @throws PinfoldError EBUSY; see Recorder.start() */
+  record(options: RecordingOptions): { unitBytes: number } {
+    if (this.#recorder !== null)
+      throw new PinfoldError('EBUSY', `disk ${this.name} is recorded already: stop that first`);
+    const storage = this.#openBase();
+    const { sizeBytes } = this;
+    this.#recorder = Recorder.start({ sizeBytes, cache: this.#cacheShape, storage }, options);
+    storage.close();
+    this.#epoch++;
+    return { unitBytes: this.#recorder.unitBytes };
+  }
+
+  /** @throws PinfoldError EINVAL if it is not recorded */
+  stopRecording(): RecordingSummary {
+    const summary = this.#recording.stop();
+    this.#recorder = null;
+    this.#epoch++;
+    return summary;
+  }
+
+  /** @throws PinfoldError EINVAL if it is not recorded, or the text is too long */
+  mark(text: string): void {
+    this.#recording.mark(text);
+  }
+
+  drainRecording(): void {
+    this.#recorder?.drain();
+  }
+
+  get #recording(): Recorder {
+    if (this.#recorder !== null) return this.#recorder;
+    throw new PinfoldError(
+      'EINVAL',
+      `disk ${this.name} is not recorded: see 'pinfold disk record'`,
+    );
+  }
+
+  /** Its power was cut: what follows has nothing to do with what was recorded. */
+  afterCut(): void {
+    this.#recorder?.interrupt(`the power of disk ${this.name} was cut`);
   }
 
   /** @throws PinfoldError EINVAL without a volatile cache; see planCut() */
@@ -69,11 +130,15 @@ export class ThreadDisk implements OpenableExport {
       attempt(() => cache.settleAll());
       cache.close();
     }
+    if (this.#recorder !== null) this.stopRecording();
     this.#file?.close();
   }
 
-  /** The disk's own memory or file. */
-  #openPlain(): Storage {
+  /** The disk without its faults: its cache, or its own memory or file. */
+  #openBase(): Storage {
+    if (this.#cache !== null) {
+      return new VolatileStorage(this.#cache, this.sizeBytes, this.#file?.fd ?? null);
+    }
     if (this.#memory !== null) return this.#memory;
     if (this.#file === null) throw new RangeError(`the backing file of ${this.name} is not open`);
     return (

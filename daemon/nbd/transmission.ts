@@ -1,44 +1,21 @@
 // The requests of one connection: what is allowed, and what is answered. No promise and no object per request.
 
+import { checkRequest, takeStatusPayload } from './check.js';
 import type { Export } from './handshake.js';
 import type { Later, Parked } from './later.js';
+import { EXTENTS_MAX, HOLE_SEARCH_BYTES, REPLY_ROOM_PIECES, TURN_BYTES } from './limits.js';
 import {
-  EXTENTS_MAX,
-  HOLE_SEARCH_BYTES,
-  PAYLOAD_BYTES_MAX,
-  REPLY_ROOM_PIECES,
-  TURN_BYTES,
-} from './limits.js';
-import {
-  BASE_ALLOCATION_ID,
   CHUNK,
   CHUNK_DONE,
   COMMAND,
   COMMAND_FLAG,
   ERROR,
-  EXTENT,
-  getUint32,
-  getUint64,
   putUint32,
   putUint64,
 } from './protocol.js';
 import { type Replies, type Request, STYLE } from './replies.js';
+import { replyExtents } from './status-reply.js';
 import type { Storage } from './storage.js';
-
-const FLAGS: readonly number[] = [
-  COMMAND_FLAG.DF,
-  COMMAND_FLAG.PAYLOAD_LEN,
-  0,
-  0,
-  0,
-  0,
-  COMMAND_FLAG.NO_HOLE | COMMAND_FLAG.FAST_ZERO,
-  COMMAND_FLAG.REQ_ONE | COMMAND_FLAG.PAYLOAD_LEN,
-];
-
-/** The number of an extent's bytes in a chunk: | length | flags |, 4 or 8 each. */
-const EXTENT_BYTES = 8;
-const EXTENDED_EXTENT_BYTES = 16;
 
 export class Transmission {
   /** What is left of a request that takes several turns: READ from a file, TRIM, WRITE_ZEROES. */
@@ -77,29 +54,7 @@ export class Transmission {
 
   /** What is wrong with the request before anything is done: an NBD error. */
   check(): number {
-    const { type, flags, offset, length } = this.request;
-    const { readOnly, sizeBytes } = this.exported;
-    const allowed = FLAGS.at(type);
-    if (allowed === undefined || type < 0 || type === COMMAND.DISC) return ERROR.EINVAL;
-    const changes =
-      type === COMMAND.WRITE || type === COMMAND.TRIM || type === COMMAND.WRITE_ZEROES;
-    if (readOnly && changes) return ERROR.EPERM;
-    if (type !== COMMAND.FLUSH && offset + length > sizeBytes) {
-      return type === COMMAND.WRITE || type === COMMAND.WRITE_ZEROES ? ERROR.ENOSPC : ERROR.EINVAL;
-    }
-    const extended = this.replies.style === STYLE.EXTENDED;
-    const known = COMMAND_FLAG.FUA | (extended ? allowed : allowed & ~COMMAND_FLAG.PAYLOAD_LEN);
-    if ((flags & ~known) !== 0) return ERROR.EINVAL;
-    if ((flags & COMMAND_FLAG.DF) !== 0 && this.replies.style === STYLE.SIMPLE) return ERROR.EINVAL;
-    if (type === COMMAND.READ && length > PAYLOAD_BYTES_MAX) {
-      return (flags & COMMAND_FLAG.DF) !== 0 ? ERROR.EOVERFLOW : ERROR.EINVAL;
-    }
-    if (type === COMMAND.WRITE) {
-      if (length > PAYLOAD_BYTES_MAX) return ERROR.EINVAL;
-      if (extended && (flags & COMMAND_FLAG.PAYLOAD_LEN) === 0) return ERROR.EINVAL;
-    }
-    if (type === COMMAND.BLOCK_STATUS && (!this.hasContext || length === 0)) return ERROR.EINVAL;
-    return ERROR.NONE;
+    return checkRequest(this.request, this.exported, this.replies.style, this.hasContext);
   }
 
   /** Begins with a request that check() and the storage have let through, and is no WRITE. */
@@ -117,7 +72,11 @@ export class Transmission {
         this.#read();
         return;
       case COMMAND.FLUSH:
-        this.replies.done(this.request, this.storage.flush(), false);
+        this.replies.done(
+          this.request,
+          this.request.isLie ? ERROR.NONE : this.storage.flush(),
+          false,
+        );
         return;
       case COMMAND.BLOCK_STATUS:
         this.#blockStatus();
@@ -140,9 +99,8 @@ export class Transmission {
 
   /** The payload of a WRITE has been stored, or could not be. */
   written(failed: number): void {
-    const fua = (this.request.flags & COMMAND_FLAG.FUA) !== 0;
     if (failed !== ERROR.NONE) this.storage.abortWrite();
-    const error = failed === ERROR.NONE ? this.storage.endWrite(fua) : failed;
+    const error = failed === ERROR.NONE ? this.storage.endWrite(this.#isFua) : failed;
     if (error === ERROR.NONE) this.#noteWrite();
     this.answer(error);
   }
@@ -167,6 +125,11 @@ export class Transmission {
     this.#owed.length = 0;
   }
 
+  /** It is to be durable before its reply. */
+  get #isFua(): boolean {
+    return (this.request.flags & COMMAND_FLAG.FUA) !== 0 && !this.request.isLie;
+  }
+
   #noteWrite(): void {
     const { writeId } = this.storage;
     if (writeId !== 0) this.#writeIds.push(writeId);
@@ -180,11 +143,8 @@ export class Transmission {
   /** BLOCK_STATUS with a payload: | effect length 8 | context 4 | ... |. Continues as one without. */
   blockStatusPayload(payload: Uint8Array): void {
     const { request } = this;
-    request.length = getUint64(payload, 0);
-    let error = payload.length < 12 || payload.length % 4 !== 0 ? ERROR.EINVAL : this.check();
-    for (let at = 8; at + 4 <= payload.length; at += 4) {
-      if (getUint32(payload, at) !== BASE_ALLOCATION_ID) error = ERROR.EINVAL;
-    }
+    let error = takeStatusPayload(request, payload);
+    if (error === ERROR.NONE) error = this.check();
     if (error === ERROR.NONE) error = this.storage.begin(request);
     if (error === ERROR.NONE) this.begin();
     else this.answer(error);
@@ -313,14 +273,13 @@ export class Transmission {
     this.#at += piece;
     if (error !== ERROR.NONE) this.#end = this.#at;
     if (this.busy) return true;
-    if (error === ERROR.NONE) error = storage.endZero((request.flags & COMMAND_FLAG.FUA) !== 0);
+    if (error === ERROR.NONE) error = storage.endZero(this.#isFua);
     this.answer(error);
     return true;
   }
 
   #blockStatus(): void {
     const { request, replies, storage } = this;
-    const extended = replies.style === STYLE.EXTENDED;
     const max = (request.flags & COMMAND_FLAG.REQ_ONE) !== 0 ? 1 : EXTENTS_MAX;
     const end = request.offset + request.length;
     const dataFirst = storage.dataFrom(request.offset) <= request.offset;
@@ -333,24 +292,6 @@ export class Transmission {
       at = next;
     }
     if (count === 0) this.#lengths[count++] = request.length;
-    const bytes = extended ? EXTENDED_EXTENT_BYTES : EXTENT_BYTES;
-    const head = extended ? 8 : 4;
-    const type = extended ? CHUNK.BLOCK_STATUS_EXT : CHUNK.BLOCK_STATUS;
-    replies.chunk(request, CHUNK_DONE, type, head + count * bytes);
-    let at = replies.reserve(head + count * bytes);
-    putUint32(replies.buffer, at, BASE_ALLOCATION_ID);
-    if (extended) putUint32(replies.buffer, at + 4, count);
-    at += head;
-    for (let i = 0; i < count; i++, at += bytes) {
-      const flags = (i % 2 === 0) === dataFirst ? EXTENT.DATA : EXTENT.HOLE_ZERO;
-      const length = this.#lengths[i] ?? 0;
-      if (extended) {
-        putUint64(replies.buffer, at, length);
-        putUint64(replies.buffer, at + 8, flags);
-      } else {
-        putUint32(replies.buffer, at, length);
-        putUint32(replies.buffer, at + 4, flags);
-      }
-    }
+    replyExtents(replies, request, this.#lengths, count, dataFirst);
   }
 }

@@ -3,11 +3,11 @@
 
 import { SLOT_BYTES, ZERO_SLOTS } from '../../engine/block/cache-slots.js';
 import { FOUND, Incoming, type VolatileCache } from '../../engine/block/volatile-cache.js';
-import { type Arena, nextData, nextHole } from '../../native/index.js';
+import { type Arena, NativeError, nextData, nextHole, preadInto } from '../../native/index.js';
 import { DIRECT_WRITE_BYTES, REPLY_PIECES, REPLY_ROOM_PIECES, STAGING_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
-import { attempt, extentFrom, type Storage, WALL } from './storage.js';
+import { attempt, type Clock, extentFrom, type Storage, WALL } from './storage.js';
 
 const ZERO_BYTES = ZERO_SLOTS * SLOT_BYTES;
 /** Pages that a read of STAGING_BYTES touches at most. */
@@ -17,7 +17,7 @@ const READ_PAGES_MAX = STAGING_BYTES / SLOT_BYTES + 1;
 export const PINNED_PAGES_MAX = 2 * READ_PAGES_MAX;
 
 export class VolatileStorage implements Storage {
-  readonly clock = WALL;
+  clock: Clock = WALL;
   readonly pieceBytesMax = STAGING_BYTES;
   writeId = 0;
   readonly #incoming = new Incoming();
@@ -74,6 +74,22 @@ export class VolatileStorage implements Storage {
       at += piece;
     }
     return ERROR.NONE;
+  }
+
+  copy(offset: number, target: Uint8Array): number {
+    const { cache, fd } = this;
+    return attempt(() => {
+      for (let done = 0; done < target.length; ) {
+        const piece = cache.locate(offset + done, offset + target.length);
+        const into = target.subarray(done, done + piece);
+        if (cache.found === FOUND.ZEROES) into.fill(0);
+        else if (cache.found === FOUND.SLOTS) cache.slots.read(cache.foundAt, into);
+        else if (fd === null || preadInto(fd, into, offset + done) < piece) {
+          throw new NativeError('EIO', 'pread', 'the backing file was truncated');
+        }
+        done += piece;
+      }
+    });
   }
 
   beginWrite(offset: number, length: number): number {

@@ -8,12 +8,14 @@ import {
   INTEREST,
   NativeError,
   Poller,
+  READY,
 } from '../../native/index.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { Cut } from '../protocol/methods.js';
-import { Commands } from './commands.js';
-import { Connection } from './connection.js';
+import { type Answer, Commands } from './commands.js';
+import { Connection, type Turn } from './connection.js';
 import { NbdCounters } from './counters.js';
+import type { TlsState } from './handshake.js';
 import {
   BUSY_GRACE_MS,
   CONNECTIONS_MAX,
@@ -23,9 +25,13 @@ import {
   SPINS_LEFT_OUT_MAX,
   WAIT_MS,
 } from './limits.js';
-import { type Command, workerDataSchema } from './messages.js';
+import { type Command, LEFT, workerDataSchema } from './messages.js';
+import { RemoteConnection } from './remote-connection.js';
+import { RemoteExport } from './remote-export.js';
+import { RemoteLink } from './remote-link.js';
 import type { Clock } from './storage.js';
 import { ThreadDisk } from './thread-disk.js';
+import { TlsHandOver } from './tls-hand-over.js';
 
 const EVENTS = 256;
 /** A wrong argument is no client's fault. */
@@ -33,21 +39,29 @@ const OWN_DEFECTS: readonly string[] = ['EINVAL', 'EBADF', 'ENOTSOCK'];
 /** After accept() had no descriptor left. */
 const ACCEPT_PAUSE_MS = 100;
 
+type AnyExport = ThreadDisk | RemoteExport;
+type AnyConnection = Connection<AnyExport> | RemoteConnection;
+
 class DisksThread {
   readonly poller = new Poller();
   readonly counters: NbdCounters;
-  readonly exports: readonly ThreadDisk[];
+  readonly exports: readonly AnyExport[];
+  readonly remote: RemoteLink;
+  readonly #disks: readonly ThreadDisk[];
   readonly #listeners: ReadonlySet<number>;
   readonly #wakeFd: number;
   readonly #commands: Commands;
-  readonly #connections = new Map<number, Connection<ThreadDisk>>();
+  readonly #connections = new Map<number, AnyConnection>();
   /** Connections of the daemon itself, which are not counted. */
   readonly #internal = new Set<number>();
   readonly #strangers = new Map<number, number>();
   readonly #again = new Set<number>();
   /** Those with answers that are postponed. */
-  readonly #postponed = new Map<number, Connection<ThreadDisk>>();
+  readonly #postponed = new Map<number, AnyConnection>();
   readonly #events = new Float64Array(2 * EVENTS);
+  readonly #tls: TlsHandOver | null;
+  /** The one that the daemon was started for. */
+  #client = -1;
   #stopping = false;
   #acceptAfter = 0;
   /** How often it sleeps without asking first: now, and after the next time that asking was in vain. */
@@ -57,13 +71,28 @@ class DisksThread {
   constructor() {
     const data = workerDataSchema.parse(workerData);
     this.counters = new NbdCounters(data.counters);
-    this.exports = data.disks.map((disk) => new ThreadDisk(disk));
+    this.#disks = data.disks.map(
+      (disk) => new ThreadDisk(disk, () => this.counters.add('faultsFired', 1)),
+    );
+    this.exports = [...this.#disks, ...data.remotes.map((each) => new RemoteExport(each))];
+    this.remote = new RemoteLink(data.remotePort);
     this.#listeners = new Set(data.listeners);
     this.#wakeFd = data.wakeFd;
     if (parentPort === null) throw new Error('this file runs as a worker');
-    this.#commands = new Commands(parentPort, this.#wakeFd, (command) => this.#command(command));
+    this.#commands = new Commands(parentPort, this.#wakeFd, (command, answer) =>
+      this.#command(command, answer),
+    );
     for (const fd of this.#listeners) this.poller.add(fd, INTEREST.READ);
     this.poller.add(this.#wakeFd, INTEREST.READ);
+    this.#tls = data.tls === null ? null : new TlsHandOver(data.tls);
+    if (data.client !== null) {
+      this.#client = data.client;
+      this.#begin(data.client);
+    }
+  }
+
+  get tls(): TlsState {
+    return this.#tls?.mode ?? 'none';
   }
 
   run(): void {
@@ -77,32 +106,63 @@ class DisksThread {
       this.#closeStrangers(now);
     }
     this.#finish();
-    for (const disk of this.exports) disk.close();
+    for (const disk of this.#disks) disk.close();
     this.poller.close();
   }
 
-  #command(command: Command): unknown {
+  #command(command: Command, answer: Answer): void {
     switch (command.kind) {
       case 'stop':
         this.#stopping = true;
-        return null;
+        answer.resolve(null);
+        return;
       case 'attach':
         this.#attach(this.#disk(command.disk), command.fd);
-        return null;
+        answer.resolve(null);
+        return;
       case 'cut':
-        return this.#cut(this.#disk(command.disk), command.state);
+        answer.resolve(this.#cut(this.#disk(command.disk), command.state));
+        return;
+      case 'fault-add':
+        answer.resolve(this.#disk(command.disk).faults.add(command.fault, command.before));
+        return;
+      case 'fault-list':
+        answer.resolve(this.#disk(command.disk).faults.list());
+        return;
+      case 'fault-clear':
+        answer.resolve(this.#disk(command.disk).faults.clear(command.layer));
+        return;
+      case 'fault-wait': {
+        const { disk, waiter, layer, times } = command;
+        this.#disk(disk).faults.wait(waiter, layer, times, answer);
+        return;
+      }
+      case 'fault-unwait':
+        this.#disk(command.disk).faults.unwait(command.waiter);
+        answer.resolve(null);
+        return;
+      case 'record-start':
+        answer.resolve(this.#disk(command.disk).record(command));
+        return;
+      case 'record-stop':
+        answer.resolve(this.#disk(command.disk).stopRecording());
+        return;
+      case 'record-mark':
+        this.#disk(command.disk).mark(command.text);
+        answer.resolve(null);
+        return;
     }
   }
 
   #disk(name: string): ThreadDisk {
-    const disk = this.exports.find((each) => each.name === name);
+    const disk = this.#disks.find((each) => each.name === name);
     if (disk !== undefined) return disk;
     throw new PinfoldError('ENODEV', `no disk is named ${name}`);
   }
 
   #attach(disk: ThreadDisk, fd: number): void {
     this.#internal.add(fd);
-    this.#connections.set(fd, new Connection<ThreadDisk>(fd, this, disk));
+    this.#connections.set(fd, new Connection(fd, this, { kind: 'attached', chosen: disk }));
   }
 
   /** Nobody hears of it, but that the connections are gone. */
@@ -115,6 +175,7 @@ class DisksThread {
       this.#close(fd, connection);
     }
     cut.carryOut();
+    disk.afterCut();
     return { ...cut.result, connections };
   }
 
@@ -123,17 +184,33 @@ class DisksThread {
     const patienceUs = this.#again.size > 0 ? 0 : Math.min(longestMs * 1000, this.#untilDueUs());
     const timeoutMs = Math.floor(patienceUs / 1000);
     // A part of a millisecond is spent asking.
+    this.remote.flush();
     const count =
       timeoutMs > 0
         ? this.#sleep(timeoutMs)
         : this.poller.wait(this.#events, 0, Math.ceil(patienceUs));
     for (let i = 0; i < count; i++) {
       const fd = this.#events[2 * i] ?? -1;
-      if (fd === this.#wakeFd) this.#commands.receive();
+      const ready = this.#events[2 * i + 1] ?? 0;
+      if (fd === this.#wakeFd) this.#receiveMessages();
       else if (this.#listeners.has(fd)) this.#accept(fd);
+      else if ((ready & READY.BROKEN) !== 0) this.#turnBroken(fd);
       else if (!this.#again.has(fd)) this.#turn(fd);
     }
     if (this.#postponed.size > 0) this.#turnDue(count === 0 && this.#again.size === 0);
+    if (count > 0) for (const disk of this.#disks) disk.drainRecording();
+  }
+
+  #receiveMessages(): void {
+    this.#commands.receive();
+    for (const fd of this.remote.receive()) this.#turn(fd);
+  }
+
+  /** A connection that receives nothing for now would hear of its end again and again. */
+  #turnBroken(fd: number): void {
+    const connection = this.#connections.get(fd);
+    if (connection instanceof RemoteConnection && connection.deaf) this.#close(fd, connection);
+    else this.#turn(fd);
   }
 
   /** Asks for a while before it sleeps, unless the last times were in vain: then its clients want this very CPU. */
@@ -186,17 +263,43 @@ class DisksThread {
         return;
       }
       if (fd < 0) return;
-      if (this.#connections.size >= CONNECTIONS_MAX) {
+      if (this.#connections.size + (this.#tls?.lingering ?? 0) >= CONNECTIONS_MAX) {
         this.counters.add('nbdConnectionsRefused', 1);
         closeDescriptor(fd);
         continue;
       }
-      this.counters.add('nbdConnectionsAccepted', 1);
-      this.counters.add('nbdConnections', 1);
-      this.#connections.set(fd, new Connection<ThreadDisk>(fd, this));
-      this.#strangers.set(fd, Date.now());
-      this.#turn(fd);
+      this.#begin(fd);
     }
+  }
+
+  #begin(fd: number): void {
+    this.counters.add('nbdConnectionsAccepted', 1);
+    this.counters.add('nbdConnections', 1);
+    this.#connections.set(fd, new Connection<AnyExport>(fd, this));
+    this.#strangers.set(fd, Date.now());
+    this.#turn(fd);
+  }
+
+  /** The connection begins anew under TLS. Nothing that came before, said or buffered, is known to the new one. */
+  #startTls(fd: number, before: Connection<AnyExport>): void {
+    let plain: number;
+    try {
+      this.poller.remove(fd);
+      plain = this.#tls?.give(fd) ?? -1;
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      this.#close(fd, before);
+      return;
+    }
+    const { noZeroes } = before;
+    this.#connections.set(
+      plain,
+      new Connection<AnyExport>(plain, this, { kind: 'secured', noZeroes }),
+    );
+    this.#strangers.set(plain, this.#strangers.get(fd) ?? Date.now());
+    this.counters.add('nbdTlsConnections', 1);
+    if (fd === this.#client) this.#client = plain;
+    for (const each of [this.#connections, this.#strangers, this.#again]) each.delete(fd);
   }
 
   #pauseAccepting(pause: boolean): void {
@@ -207,7 +310,7 @@ class DisksThread {
   #turn(fd: number): void {
     const connection = this.#connections.get(fd);
     if (connection === undefined) return;
-    let turn: ReturnType<typeof connection.turn>;
+    let turn: Turn;
     try {
       turn = connection.turn();
     } catch (error) {
@@ -219,16 +322,30 @@ class DisksThread {
     if (connection.dueUs < Number.POSITIVE_INFINITY) this.#postponed.set(fd, connection);
     else this.#postponed.delete(fd);
     if (turn === 'closed') this.#close(fd, connection);
+    else if (turn === 'tls' && connection instanceof Connection) this.#startTls(fd, connection);
+    else if (turn === 'remote') this.#handOver(fd, connection);
     else if (turn === 'again') this.#again.add(fd);
     else this.#again.delete(fd);
   }
 
-  #close(fd: number, connection: Connection<ThreadDisk>): void {
+  #handOver(fd: number, connection: AnyConnection): void {
+    const handOver = connection instanceof Connection ? connection.handOver() : null;
+    if (handOver === null) throw new RangeError('a connection leaves before an export is chosen');
+    const next = new RemoteConnection(handOver, this);
+    next.stopping = connection.stopping;
+    this.#connections.set(fd, next);
+    this.#strangers.delete(fd);
+    this.#turn(fd);
+  }
+
+  #close(fd: number, connection: AnyConnection): void {
     this.#again.delete(fd);
     this.#postponed.delete(fd);
     this.#strangers.delete(fd);
     this.#connections.delete(fd);
     connection.close();
+    this.#tls?.closed(fd);
+    if (fd === this.#client) parentPort?.postMessage(LEFT);
     if (!this.#internal.delete(fd)) this.counters.add('nbdConnections', -1);
   }
 

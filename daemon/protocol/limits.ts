@@ -26,6 +26,8 @@ export const NAME_BYTES_MAX = 64;
 export const PATH_BYTES_MAX = 4096;
 /** Entries in one page of a directory listing. */
 export const READDIR_ENTRIES_MAX = 1000;
+/** Characters of a mark in a recording. */
+export const MARK_CHARACTERS_MAX = 1024;
 /** Findings that one reply lists. */
 export const FINDINGS_MAX = 64;
 /** Characters of an error's message. */
@@ -35,6 +37,10 @@ export const ERROR_MESSAGE_CHARACTERS_MAX = 2000;
 export const SECTOR_BYTES = 512;
 /** Sizes of disks, regions and volumes are multiples of it. */
 export const PAGE_BYTES = 4096;
+
+/** Text that describes a fault; values of one of its keys. */
+export const FAULT_CHARACTERS_MAX = 4096;
+export const FAULT_LIST_MAX = 64;
 
 /** A connection that has not introduced itself by then is closed. */
 export const HANDSHAKE_TIMEOUT_MS = 5000;

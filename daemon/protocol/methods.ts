@@ -6,7 +6,10 @@ import { ERROR_CODES } from './errors.js';
 import {
   CUT_STATE_CHARACTERS_MAX,
   ERROR_MESSAGE_CHARACTERS_MAX,
+  FAULT_CHARACTERS_MAX,
+  FAULT_LIST_MAX,
   FINDINGS_MAX,
+  MARK_CHARACTERS_MAX,
   NAME_BYTES_MAX,
   PATH_BYTES_MAX,
   READDIR_ENTRIES_MAX,
@@ -111,6 +114,37 @@ export const cutSchema = z.object({
 });
 export type Cut = z.infer<typeof cutSchema>;
 
+export const faultLayerSchema = z.object({
+  /** Within its disk; never used again. */
+  id: count,
+  /** `error,errno=EIO,op=write,seed=7`: with all that makes the same faults again. */
+  fault: z.string(),
+  /** Requests that it could have acted on, and how often it has. */
+  seen: count,
+  fired: count,
+  /** The last firings in words, the oldest first. */
+  last: z.array(z.string()),
+});
+export type FaultLayer = z.infer<typeof faultLayerSchema>;
+
+/** `error,errno=EIO,op=write`, or an object with `kind` and these keys; docs/disk-faults.md has them all. */
+const faultSchema = z.union([
+  z.string().max(FAULT_CHARACTERS_MAX),
+  z.record(
+    z.string().max(NAME_BYTES_MAX),
+    z.union([z.string(), z.number(), z.boolean(), z.array(z.string()).max(FAULT_LIST_MAX)]),
+  ),
+]);
+export type Fault = z.infer<typeof faultSchema>;
+
+export const recordingSummarySchema = z.object({
+  events: count,
+  lengthBytes: bytes,
+  /** Why it ended before it was stopped, in words: no space, mostly. */
+  failure: z.string().nullable(),
+});
+export type RecordingSummary = z.infer<typeof recordingSummarySchema>;
+
 /** A method by its name on the wire. */
 export interface Method<Params, Result> {
   readonly name: string;
@@ -138,11 +172,23 @@ export const METHODS = {
           sizeBytes: bytes,
           backing: z.string(),
           cache: z.literal('volatile').nullable(),
+          /** Its fault layers, in their order. */
+          faults: z.array(z.string()),
         }),
       ),
       regions: z.array(z.object({ name: z.string(), sizeBytes: bytes })),
       volumes: z.array(
         z.object({ name: z.string(), sizeBytes: bytes, backing: z.string(), profile: z.string() }),
+      ),
+      /** Files of volumes, for NBD clients only. */
+      exports: z.array(
+        z.object({
+          name: z.string(),
+          sizeBytes: bytes,
+          volume: z.string(),
+          file: z.string(),
+          readOnly: z.boolean(),
+        }),
       ),
     }),
   ),
@@ -161,6 +207,55 @@ export const METHODS = {
     'disk.cut',
     z.strictObject({ handle, state: z.string().max(CUT_STATE_CHARACTERS_MAX) }),
     cutSchema,
+  ),
+  /** Asked right before the layer `before`, or last. */
+  diskFaultAdd: method(
+    'disk.fault.add',
+    z.strictObject({ name: nameSchema, fault: faultSchema, before: count.nullable() }),
+    z.object({ id: count, fault: z.string() }),
+  ),
+  /** In the order in which they are asked. */
+  diskFaultList: method(
+    'disk.fault.list',
+    z.strictObject({ name: nameSchema }),
+    z.object({ layers: z.array(faultLayerSchema) }),
+  ),
+  /** One layer, or all of them; what they hold back is answered. */
+  diskFaultClear: method(
+    'disk.fault.clear',
+    z.strictObject({ name: nameSchema, id: count.nullable() }),
+    z.object({ cleared: count }),
+  ),
+  /** Ends when the layer has fired so many times since it came. */
+  diskFaultWait: method(
+    'disk.fault.wait',
+    z.strictObject({ name: nameSchema, id: count, times: count.min(1) }),
+    z.object({ fired: count }),
+  ),
+  /** Records what happens to a disk in a new file of the daemon's machine; see docs/crash-explorer.md. */
+  diskRecordStart: method(
+    'disk.record.start',
+    z.strictObject({
+      name: nameSchema,
+      path,
+      /** Null: as the disk has it. */
+      unitBytes: z.union([z.literal(512), z.literal(4096)]).nullable(),
+      /** A trimmed unit may read as garbage after a power cut, drawn from the seed. */
+      garbage: z.boolean(),
+      seed: z.int().min(0).max(0xffffffff),
+    }),
+    z.object({ unitBytes: bytes }),
+  ),
+  diskRecordStop: method(
+    'disk.record.stop',
+    z.strictObject({ name: nameSchema }),
+    recordingSummarySchema,
+  ),
+  /** A word of the client in the recording: "transaction 7 committed". */
+  diskRecordMark: method(
+    'disk.record.mark',
+    z.strictObject({ name: nameSchema, text: z.string().min(1).max(MARK_CHARACTERS_MAX) }),
+    none,
   ),
   /** The token is for an ATTACH frame on a connection of its own, which receives the descriptor. */
   regionOpen: method(

@@ -18,6 +18,7 @@ import {
 import { changeBuffer, damaged, ip, readPair, type Vol, writePair } from './core.js';
 import { currentTid, type Handle } from './journal.js';
 import {
+  BLOCK_BYTES,
   DI,
   DIFLAG,
   FILE_BYTES_MAX,
@@ -133,6 +134,7 @@ export function* readInode(task: Task, v: Vol, inode: number, ino: number): Op<v
     write(s.iPrivate, ip(inode, IP.parent), read(words, at + DI.parent));
     write(s.iPrivate, ip(inode, IP.generation), read(words, at + DI.generation));
     writePair(s.iPrivate, ip(inode, IP.diskSizeLow), size);
+    write(s.iPrivate, ip(inode, IP.tailKnown), size % BLOCK_BYTES === 0 ? 1 : 0);
     writePair(s.iPrivate, ip(inode, IP.mtimeLow), readPair(words, at + DI.mtimeLow));
     if (lab?.point()) yield STEP;
     write(s.iPrivate, ip(inode, IP.tid), currentTid(v));

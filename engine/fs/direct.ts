@@ -11,9 +11,10 @@ import { lab, STEP } from '../sched/step.js';
 import { makeSpace } from './alloc.js';
 import { isInline, type Vol } from './core.js';
 import { sizeOf, touch } from './dinode.js';
-import { checkFile, checkRange, writeLocked, zeroCachedTail } from './file.js';
+import { checkFile, checkRange, writeLocked } from './file.js';
 import { mapBlock, verifyChecksum } from './folio-state.js';
 import { convertInline, readInline } from './inline.js';
+import { zeroOldTail } from './tail.js';
 import { writepages } from './writepages.js';
 import { Writer } from './writer.js';
 
@@ -92,7 +93,7 @@ export function* directWrite(
     const end = (last + 1) * m.geometry.pageBytes;
     if (lab?.point()) yield STEP;
     if (end > sizeOf(v, inode)) {
-      yield* zeroCachedTail(task, v, inode);
+      yield* zeroOldTail(task, v, inode);
       if (lab?.point()) yield STEP;
       storeLong(m.state.iSize, inode, end);
     }

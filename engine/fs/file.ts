@@ -1,7 +1,7 @@
 // Buffered reading and writing of files by kernel.md 4.3 (Linux: mm/filemap.c), and fsync.
 
 import { FLUSH } from '../block/request.js';
-import { loadLong, storeLong } from '../memory/long.js';
+import { storeLong } from '../memory/long.js';
 import { load, or } from '../memory/word.js';
 import { putFolio } from '../mm/alloc.js';
 import { balanceDirty } from '../mm/balance.js';
@@ -32,6 +32,7 @@ import {
 } from './journal.js';
 import { FILE_BYTES_MAX, INLINE_BYTES_MAX, IP, S_IF } from './layout.js';
 import { readAhead } from './readahead.js';
+import { zeroOldTail } from './tail.js';
 import { writeAllPages } from './writepages.js';
 
 /**
@@ -133,7 +134,7 @@ export function* writeLocked(
     }
   }
   if (lab?.point()) yield STEP;
-  if (offset > sizeOf(v, inode)) yield* zeroCachedTail(task, v, inode);
+  if (offset > sizeOf(v, inode)) yield* zeroOldTail(task, v, inode);
   const page = v.m.geometry.pageBytes;
   let done = 0;
   while (done < data.length) {
@@ -217,24 +218,6 @@ function* writeInline(
   unlockFolio(task, m, pfn);
   yield* putFolio(task, m, pfn);
   return true;
-}
-
-/** Before a file grows: what a mapping stored past its end in the last page is zeroed. */
-export function* zeroCachedTail(task: Task, v: Vol, inode: number): Op<void> {
-  const { m } = v;
-  const page = m.geometry.pageBytes;
-  if (lab?.point()) yield STEP;
-  const size = loadLong(m.state.iSize, inode);
-  if (size % page === 0) return;
-  const pfn = yield* findFolio(task, m, inode, Math.floor(size / page));
-  if (pfn === 0) return;
-  yield* lockFolio(task, m, pfn);
-  yield* waitStable(task, m, pfn);
-  if (lab?.point()) yield STEP;
-  if (load(m.state.mapping, pfn) === inode + 1) yield* zeroTail(m, pfn, size % page);
-  if (lab?.point()) yield STEP;
-  unlockFolio(task, m, pfn);
-  yield* putFolio(task, m, pfn);
 }
 
 /**

@@ -1,7 +1,7 @@
 // Inode numbers: the bitmap of those in use, and the bitmap of orphans: inodes that a mount must
 // finish after a crash (deleted while open, or in the middle of a truncate).
 
-import { add, read, write } from '../memory/word.js';
+import { add, load, read, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import { mutexLock, mutexUnlock } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
@@ -62,6 +62,21 @@ export function* setOrphan(
   yield* mutexLock(task, v.inodeSem, 0);
   try {
     yield* changeBit(task, v, handle, v.sb.orphanStart, ino, orphan);
+  } finally {
+    if (lab?.point()) yield STEP;
+    mutexUnlock(task, v.inodeSem, 0);
+  }
+}
+
+/** Takes an inode whose truncate has ended off the orphans, unless it was deleted meanwhile. */
+export function* endTruncate(task: Task, v: Vol, handle: Handle, inode: number): Op<void> {
+  const { ino, iNlink } = v.m.state;
+  yield* mutexLock(task, v.inodeSem, 0);
+  try {
+    // Whoever deletes it changes the count first, and then enters it under this lock.
+    if (lab?.point()) yield STEP;
+    if (load(iNlink, inode) === 0) return;
+    yield* changeBit(task, v, handle, v.sb.orphanStart, read(ino, inode), false);
   } finally {
     if (lab?.point()) yield STEP;
     mutexUnlock(task, v.inodeSem, 0);

@@ -233,6 +233,8 @@ export const IP = {
   goal: 11,
   /** 1: `tid` is of a change made since the inode was read, not a guess. */
   tidKnown: 12,
+  /** 1: what the disk holds behind the end of the file, in its last block, is zero (tail.ts). Under i_rwsem. */
+  tailKnown: 13,
 } as const;
 
 /** Bits of an inode slot's state (State.iState) that are the file system's; the others are mm's. */

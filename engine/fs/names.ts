@@ -1,7 +1,7 @@
 // Names: what creates, finds, moves and deletes them. One semaphore of the volume covers them all
 // (Vol.names, class i_rwsem(dir)): lookups share it, changes have it alone.
 
-import { load, read, store, write } from '../memory/word.js';
+import { load, read, write } from '../memory/word.js';
 import { Errno } from '../sched/errors.js';
 import { downRead, downWrite, upRead, upWrite } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
@@ -30,11 +30,10 @@ import {
   removeName,
 } from './dir.js';
 import { direntType } from './dir-block.js';
-import { INSERT_CREDITS, insertExtent } from './extents.js';
 import { mapBlock } from './folio-state.js';
-import { loadInline, storeInline } from './inline.js';
+import { loadInline } from './inline.js';
 import { iget, ihold, iput } from './inode.js';
-import { allocInode, setOrphan } from './inode-bitmap.js';
+import { allocInode, freeInode, setOrphan } from './inode-bitmap.js';
 import { type Handle, startHandle, stopHandle } from './journal.js';
 import {
   DI,
@@ -310,16 +309,17 @@ function* make(
     if ((yield* findName(task, v, dir, name)) !== null) throw exists(name);
     yield* makeRoomFor(task, v, dir, name);
     const long = target !== null && target.length > INLINE_BYTES_MAX;
-    const ino = yield* inHandle(task, v, NAME_CREDITS + (long ? INSERT_CREDITS : 0), function* (h) {
+    const ino = yield* inHandle(task, v, NAME_CREDITS + (long ? 2 : 0), function* (h) {
       const fresh = yield* allocInode(task, v, h);
+      const block = long ? yield* storeLongTarget(task, v, h, fresh, target) : 0;
+      const inline = long ? null : target;
       yield* initInode(task, v, h, fresh, mode, read(v.m.state.ino, dir));
+      if (target !== null) yield* initTarget(task, v, h, fresh, target.length, inline, block);
       yield* addName(task, v, h, dir, name, fresh, direntType(mode));
       yield* touchDir(task, v, h, dir);
       return fresh;
     });
-    const inode = yield* iget(task, v, ino);
-    if (target !== null) yield* setTarget(task, v, inode, target);
-    return inode;
+    return yield* iget(task, v, ino);
   });
 }
 
@@ -347,32 +347,57 @@ function* initInode(
   });
 }
 
-/** Stores the target of a new link: in the inode, or in a block of metadata. */
-function* setTarget(task: Task, v: Vol, inode: number, target: Uint8Array): Op<void> {
-  const { m } = v;
-  yield* inHandle(task, v, NAME_CREDITS + INSERT_CREDITS, function* (handle) {
-    yield* downWrite(task, m.iDataSem, inode);
-    try {
-      m.state.iSize[inode] = BigInt(target.length);
-      if (target.length <= INLINE_BYTES_MAX) {
-        yield* storeInline(task, v, handle, inode, 0, target, target.length);
-        return;
-      }
-      if (lab?.point()) yield STEP;
-      store(m.state.iPrivate, ip(inode, IP.flags), 0);
-      writePair(m.state.iPrivate, ip(inode, IP.diskSizeLow), target.length);
-      yield* writeInode(task, v, handle, inode, 1);
-      const block = yield* allocMetadataBlock(task, v, handle, 0);
-      const b = yield* getFreshBuffer(task, v, block);
-      yield* changeBuffer(task, v, handle, b, (words, at) =>
-        new Uint8Array(words.buffer, words.byteOffset + at * 4, target.length).set(target),
-      );
-      yield* putBuffer(task, v, b);
-      yield* insertExtent(task, v, handle, inode, 0, block, 1);
-    } finally {
-      if (lab?.point()) yield STEP;
-      upWrite(task, m.iDataSem, inode);
+/**
+ * Puts the target of a new link into a block of metadata. The same handle enters the link.
+ * @throws Errno ENOSPC: the inode number is free again
+ */
+function* storeLongTarget(
+  task: Task,
+  v: Vol,
+  handle: Handle,
+  ino: number,
+  target: Uint8Array,
+): Op<number> {
+  let block: number;
+  try {
+    block = yield* allocMetadataBlock(task, v, handle, 0);
+  } catch (error) {
+    yield* freeInode(task, v, handle, ino);
+    throw error;
+  }
+  const b = yield* getFreshBuffer(task, v, block);
+  try {
+    yield* changeBuffer(task, v, handle, b, (words, at) =>
+      new Uint8Array(words.buffer, words.byteOffset + at * 4, target.length).set(target),
+    );
+  } finally {
+    yield* putBuffer(task, v, b);
+  }
+  return block;
+}
+
+/** Tells the inode of a new link where its target is: in `inline`, or in `block`. */
+function* initTarget(
+  task: Task,
+  v: Vol,
+  handle: Handle,
+  ino: number,
+  sizeBytes: number,
+  inline: Uint8Array | null,
+  block: number,
+): Op<void> {
+  yield* changeBlock(task, v, handle, inodeBlock(v, ino), (words, base) => {
+    const at = base + inodeOffset(ino);
+    writePair(words, at + DI.sizeLow, sizeBytes);
+    if (inline !== null) {
+      new Uint8Array(words.buffer, words.byteOffset + (at + DI.root) * 4, sizeBytes).set(inline);
+    } else {
+      write(words, at + DI.flags, 0);
+      write(words, at + DI.blocks, 1);
+      write(words, at + DI.count, 1);
+      words.set([0, block, 1], at + DI.root);
     }
+    write(words, at + DI.crc, inodeCrc(words, at, ino));
   });
 }
 

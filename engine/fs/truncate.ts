@@ -3,11 +3,6 @@
 
 import { storeLong } from '../memory/long.js';
 import { or, read } from '../memory/word.js';
-import { putFolio } from '../mm/alloc.js';
-import { storeBytes } from '../mm/content.js';
-import { markDirty } from '../mm/dirty.js';
-import { findFolio, readFolio } from '../mm/filemap.js';
-import { unlockFolio, waitStable } from '../mm/folio.js';
 import { truncatePages, unmapRange } from '../mm/truncate.js';
 import { Errno } from '../sched/errors.js';
 import { downWrite, upWrite } from '../sched/lock.js';
@@ -16,13 +11,13 @@ import { lab, STEP } from '../sched/step.js';
 import { makeSpace } from './alloc.js';
 import { ip, isInline, readPair, type Vol, writePair } from './core.js';
 import { isType, sizeOf, touch, writeInode } from './dinode.js';
-import { checkRange, zeroCachedTail } from './file.js';
-import { mapBlock, prepareWrite } from './folio-state.js';
+import { checkRange } from './file.js';
 import { FREE_CREDITS, freeRange, freeStep } from './free.js';
 import { convertInline, storeInline } from './inline.js';
-import { setOrphan } from './inode-bitmap.js';
+import { endTruncate, setOrphan } from './inode-bitmap.js';
 import { type Handle, restartHandle, startHandle, stopHandle } from './journal.js';
 import { I, INLINE_BYTES_MAX, IP, LAST_PAGE, S_IF } from './layout.js';
+import { zeroOldTail, zeroWithin } from './tail.js';
 import { writepages } from './writepages.js';
 
 /** Sets the size of a file. @throws Errno EINVAL, EFBIG, EISDIR, ENOSPC, EIO */
@@ -68,6 +63,9 @@ export function* punchHole(
     if (offset % page !== 0) yield* zeroWithin(task, v, inode, offset, first * page);
     if (end % page !== 0) yield* zeroWithin(task, v, inode, after * page, end);
     if (first >= after) return;
+    // A sync that comes between the loss of dirty pages and the handle below would promise what is
+    // neither the old nor the new file (ext4_punch_hole writes them, too).
+    yield* writepages(task, v, inode, 'all', first, after - 1);
     yield* raiseDiskSize(task, v, inode, after * page);
     yield* unmapRange(task, v.m, inode, first, after - 1);
     yield* truncatePages(task, v.m, inode, first, after - 1);
@@ -84,12 +82,7 @@ function* raiseDiskSize(task: Task, v: Vol, inode: number, holeEnd: number): Op<
   const size = sizeOf(v, inode);
   if (holeEnd < size) return;
   if (readPair(v.m.state.iPrivate, ip(inode, IP.diskSizeLow)) >= size) return;
-  const handle = yield* startHandle(task, v, 1);
-  try {
-    yield* setDiskSize(task, v, handle, inode, size);
-  } finally {
-    yield* stopHandle(task, v, handle);
-  }
+  yield* tellSize(task, v, inode, size, false);
 }
 
 /** Sets permission bits and, if not null, the modification time. */
@@ -126,14 +119,10 @@ export function* setattr(
   }
 }
 
-/** Finishes a truncate that a crash interrupted: frees what lies past the size. At mount. */
+/** Finishes a truncate that a crash interrupted, at mount. */
 export function* finishTruncate(task: Task, v: Vol, inode: number): Op<void> {
   if (lab?.point()) yield STEP;
-  const from = Math.ceil(sizeOf(v, inode) / v.m.geometry.pageBytes);
-  yield* freeRange(task, v, inode, from, LAST_PAGE);
-  const handle = yield* startHandle(task, v, 2);
-  yield* setOrphan(task, v, handle, read(v.m.state.ino, inode), false);
-  yield* stopHandle(task, v, handle);
+  yield* freePastEnd(task, v, inode, sizeOf(v, inode));
 }
 
 /** Runs a change of a file's layout: nobody writes it, faults it in or reads it in meanwhile. */
@@ -156,58 +145,50 @@ function* changing(task: Task, v: Vol, inode: number, change: () => Op<void>): O
 }
 
 function* extend(task: Task, v: Vol, inode: number, size: number): Op<void> {
-  yield* zeroCachedTail(task, v, inode);
-  if (lab?.point()) yield STEP;
-  storeLong(v.m.state.iSize, inode, size);
-  const handle = yield* startHandle(task, v, 2);
-  try {
-    yield* setDiskSize(task, v, handle, inode, size);
-  } finally {
-    yield* stopHandle(task, v, handle);
-  }
+  yield* zeroOldTail(task, v, inode);
+  yield* tellSize(task, v, inode, size, false);
 }
 
+/**
+ * The new size is told to the disk at the same moment as to everybody else: a sync that comes from then
+ * on finds no page of what is cut off any more, and promises the file as it is. Until the blocks are
+ * freed the inode is among the orphans, so that a mount finishes what a power cut interrupts.
+ */
 function* shrink(task: Task, v: Vol, inode: number, size: number): Op<void> {
   const { m } = v;
-  const page = m.geometry.pageBytes;
-  const from = Math.ceil(size / page);
-  if (lab?.point()) yield STEP;
-  storeLong(m.state.iSize, inode, size);
+  const from = Math.ceil(size / m.geometry.pageBytes);
+  yield* tellSize(task, v, inode, size, true);
   yield* unmapRange(task, m, inode, from, LAST_PAGE);
   yield* truncatePages(task, m, inode, from, LAST_PAGE);
   yield* unmapRange(task, m, inode, from, LAST_PAGE);
+  if (!isInline(v, inode)) yield* freePastEnd(task, v, inode, size);
+  else if (size % m.geometry.pageBytes !== 0) {
+    yield* zeroWithin(task, v, inode, size, from * m.geometry.pageBytes);
+  }
+}
+
+/** Zeroes what lies past the end in the last page, frees the blocks behind it, and ends the truncate. */
+function* freePastEnd(task: Task, v: Vol, inode: number, size: number): Op<void> {
+  const page = v.m.geometry.pageBytes;
+  const from = Math.ceil(size / page);
   if (size % page !== 0) {
     yield* zeroWithin(task, v, inode, size, from * page);
-    // On disk the tail must be zero before the size says that it is a tail.
-    if (!isInline(v, inode)) yield* writepages(task, v, inode, 'all', from - 1, from - 1);
+    yield* writepages(task, v, inode, 'all', from - 1, from - 1);
   }
-  const handle = yield* startHandle(task, v, FREE_CREDITS + 3);
+  const handle = yield* startHandle(task, v, FREE_CREDITS + 2);
   try {
-    let at = yield* shrinkStep(task, v, handle, inode, from, size);
-    if (at >= 0) yield* setOrphan(task, v, handle, read(m.state.ino, inode), true);
-    const long = at >= 0;
-    while (at >= 0) {
-      yield* restartHandle(task, v, handle, FREE_CREDITS + 3);
-      at = yield* shrinkStep(task, v, handle, inode, at, size);
-      if (at < 0 && long) yield* setOrphan(task, v, handle, read(m.state.ino, inode), false);
+    for (let at = yield* freeLocked(task, v, handle, inode, from); at >= 0; ) {
+      yield* restartHandle(task, v, handle, FREE_CREDITS + 2);
+      at = yield* freeLocked(task, v, handle, inode, at);
     }
+    yield* endTruncate(task, v, handle, inode);
   } finally {
     yield* stopHandle(task, v, handle);
   }
 }
 
-/** Tells the disk the new size and frees a part of what lies past it; returns where to go on, or -1. */
-function* shrinkStep(
-  task: Task,
-  v: Vol,
-  handle: Handle,
-  inode: number,
-  from: number,
-  size: number,
-): Op<number> {
-  yield* setDiskSize(task, v, handle, inode, size);
-  if (lab?.point()) yield STEP;
-  if (isInline(v, inode)) return -1;
+/** Frees a part of what lies from block `from` on; returns where to go on, or -1. */
+function* freeLocked(task: Task, v: Vol, handle: Handle, inode: number, from: number): Op<number> {
   yield* downWrite(task, v.m.iDataSem, inode);
   try {
     return yield* freeStep(task, v, handle, inode, from, LAST_PAGE);
@@ -217,40 +198,28 @@ function* shrinkStep(
   }
 }
 
-function* setDiskSize(task: Task, v: Vol, handle: Handle, inode: number, size: number): Op<void> {
-  yield* downWrite(task, v.m.iDataSem, inode);
+/** Sets the size in memory and on disk in one handle. @param cuts are there blocks to free then? */
+function* tellSize(task: Task, v: Vol, inode: number, size: number, cuts: boolean): Op<void> {
+  const { m } = v;
+  const handle = yield* startHandle(task, v, 3);
   try {
-    if (isInline(v, inode)) {
-      yield* storeInline(task, v, handle, inode, 0, new Uint8Array(0), size);
-    } else {
-      writePair(v.m.state.iPrivate, ip(inode, IP.diskSizeLow), size);
+    yield* downWrite(task, m.iDataSem, inode);
+    try {
+      if (lab?.point()) yield STEP;
+      storeLong(m.state.iSize, inode, size);
+      if (isInline(v, inode)) {
+        yield* storeInline(task, v, handle, inode, 0, new Uint8Array(0), size);
+        return;
+      }
+      writePair(m.state.iPrivate, ip(inode, IP.diskSizeLow), size);
       yield* writeInode(task, v, handle, inode);
+      if (cuts) yield* setOrphan(task, v, handle, read(m.state.ino, inode), true);
+    } finally {
+      if (lab?.point()) yield STEP;
+      upWrite(task, m.iDataSem, inode);
     }
   } finally {
-    if (lab?.point()) yield STEP;
-    upWrite(task, v.m.iDataSem, inode);
-  }
-}
-
-/** Zeroes bytes [from, to) within one page, through the cache; a hole stays one. */
-function* zeroWithin(task: Task, v: Vol, inode: number, from: number, to: number): Op<void> {
-  const { m } = v;
-  const page = m.geometry.pageBytes;
-  const index = Math.floor(from / page);
-  const cached = yield* findFolio(task, m, inode, index);
-  if (cached !== 0) yield* putFolio(task, m, cached);
-  else if (isInline(v, inode)) return;
-  else if ((yield* mapBlock(task, v, inode, index)).phys === 0) return;
-  const pfn = yield* readFolio(task, m, inode, index);
-  try {
-    yield* waitStable(task, m, pfn);
-    if (!isInline(v, inode)) yield* prepareWrite(task, v, inode, index, pfn);
-    yield* storeBytes(m, pfn, from % page, new Uint8Array(to - from));
-    if (!isInline(v, inode)) yield* markDirty(task, m, pfn);
-  } finally {
-    if (lab?.point()) yield STEP;
-    unlockFolio(task, m, pfn);
-    yield* putFolio(task, m, pfn);
+    yield* stopHandle(task, v, handle);
   }
 }
 

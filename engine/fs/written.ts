@@ -6,7 +6,7 @@ import { and, read, write } from '../memory/word.js';
 import { downWrite, upWrite } from '../sched/lock.js';
 import type { Op, Task } from '../sched/op.js';
 import { lab, STEP } from '../sched/step.js';
-import { commitClaim } from './alloc.js';
+import { commitClaim, unclaim, unreserve } from './alloc.js';
 import type { WriteBatch } from './batch.js';
 import { CHECKSUM_CREDITS, storeChecksums } from './checksums.js';
 import { ip, isInline, readPair, type Vol, writePair } from './core.js';
@@ -51,19 +51,28 @@ function* recordRun(
   try {
     yield* downWrite(task, v.m.iDataSem, inode);
     try {
+      if (lab?.point()) yield STEP;
+      const size = loadLong(v.m.state.iSize, inode);
+      const block = batch.block + from;
+      let count = Math.min(length, Math.ceil(size / v.m.geometry.pageBytes) - first);
+      if (count <= 0) {
+        yield* giveUp(task, v, block, length);
+        if (wouldRaise(v, inode, first, size)) {
+          raiseDiskSize(v, inode, first, size);
+          yield* writeInode(task, v, handle, inode);
+        }
+        return from + length;
+      }
       if (isInline(v, inode)) yield* destroyInline(task, v, handle, inode);
-      let count = length;
       if (v.noOverwrite) {
-        const next = yield* freeStep(task, v, handle, inode, first, first + length - 1);
+        const next = yield* freeStep(task, v, handle, inode, first, first + count - 1);
         if (next >= 0) count = next - first;
       }
-      const block = batch.block + from;
       // Checksums first: if they can't be entered, no block of the file is without one.
       if (v.checksums) yield* storeChecksums(task, v, handle, block, count, batch.sums, from);
       yield* insertExtent(task, v, handle, inode, first, block, count);
       yield* commitClaim(task, v, handle, block, count);
-      if (lab?.point()) yield STEP;
-      raiseDiskSize(v, inode, first + count - 1);
+      raiseDiskSize(v, inode, first + count - 1, size);
       yield* writeInode(task, v, handle, inode, count);
       return from + count;
     } finally {
@@ -75,15 +84,27 @@ function* recordRun(
   }
 }
 
+/**
+ * A truncate has taken pages off the file while they were written; it waits for them, to drop them.
+ * Their blocks must not become the file's: if power is cut before the truncate frees them, the file
+ * would have blocks past its end. The size goes on as far as the truncate lets it: a sync that waits
+ * for these pages may have promised a larger file than the disk knows.
+ */
+function* giveUp(task: Task, v: Vol, block: number, count: number): Op<void> {
+  yield* unclaim(task, v, block, count);
+  if (lab?.point()) yield STEP;
+  unreserve(v, count);
+}
+
 /** Data were written over blocks that the file had already: only the size may be new. */
 function* growOnDisk(task: Task, v: Vol, inode: number, lastIndex: number): Op<void> {
   if (lab?.point()) yield STEP;
-  if (!wouldRaise(v, inode, lastIndex)) return;
+  if (!wouldRaise(v, inode, lastIndex, loadLong(v.m.state.iSize, inode))) return;
   const handle = yield* startHandle(task, v, 1);
   try {
     yield* downWrite(task, v.m.iDataSem, inode);
     if (lab?.point()) yield STEP;
-    raiseDiskSize(v, inode, lastIndex);
+    raiseDiskSize(v, inode, lastIndex, loadLong(v.m.state.iSize, inode));
     yield* writeInode(task, v, handle, inode);
     if (lab?.point()) yield STEP;
     upWrite(task, v.m.iDataSem, inode);
@@ -105,16 +126,17 @@ export function* destroyInline(task: Task, v: Vol, handle: Handle, inode: number
   and(iPrivate, ip(inode, IP.flags), ~DIFLAG.inline);
 }
 
-/** The disk shall know the file up to page `lastIndex`, or to its end. Under i_data_sem. One step. */
-function raiseDiskSize(v: Vol, inode: number, lastIndex: number): void {
-  if (!wouldRaise(v, inode, lastIndex)) return;
-  const size = loadLong(v.m.state.iSize, inode);
-  const end = Math.min(size, (lastIndex + 1) * v.m.geometry.pageBytes);
-  writePair(v.m.state.iPrivate, ip(inode, IP.diskSizeLow), end);
+/** The disk shall know the file of `size` bytes up to page `lastIndex`, or to its end. Under i_data_sem. */
+function raiseDiskSize(v: Vol, inode: number, lastIndex: number, size: number): void {
+  if (!wouldRaise(v, inode, lastIndex, size)) return;
+  writePair(
+    v.m.state.iPrivate,
+    ip(inode, IP.diskSizeLow),
+    Math.min(size, (lastIndex + 1) * v.m.geometry.pageBytes),
+  );
 }
 
-function wouldRaise(v: Vol, inode: number, lastIndex: number): boolean {
-  const size = loadLong(v.m.state.iSize, inode);
+function wouldRaise(v: Vol, inode: number, lastIndex: number, size: number): boolean {
   const end = Math.min(size, (lastIndex + 1) * v.m.geometry.pageBytes);
   return end > readPair(v.m.state.iPrivate, ip(inode, IP.diskSizeLow));
 }

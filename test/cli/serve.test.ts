@@ -88,7 +88,12 @@ test('status and lists have stable fields', async (t) => {
       socket: z.literal(socket),
       daemon: z.object({ pid: z.number(), release: z.string() }),
       disks: z.array(
-        z.strictObject({ name: z.string(), sizeBytes: z.number(), backing: z.string() }),
+        z.strictObject({
+          name: z.string(),
+          sizeBytes: z.number(),
+          backing: z.string(),
+          faults: z.array(z.string()),
+        }),
       ),
       regions: z.array(z.strictObject({ name: z.string(), sizeBytes: z.number() })),
       volumes: z.array(z.unknown()),

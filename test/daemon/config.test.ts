@@ -95,6 +95,29 @@ const wrong: readonly (readonly [
     /name r twice/,
   ],
   [
+    'an export without a place for NBD clients',
+    { volumes: [{ name: 'v', path: '/v' }], exports: [{ name: 'e', volume: 'v', file: '/f' }] },
+    'EINVAL',
+    /give nbd\.socket/,
+  ],
+  [
+    'an export of an unknown volume',
+    { nbd: { socket: '/n' }, exports: [{ name: 'e', volume: 'w', file: '/f' }] },
+    'ENODEV',
+    /export e is of volume w/,
+  ],
+  [
+    'an export that is named as a disk',
+    {
+      nbd: { socket: '/n' },
+      disks: [{ name: 'e', size: '1M' }],
+      volumes: [{ name: 'v', path: '/v' }],
+      exports: [{ name: 'e', volume: 'v', file: '/f' }],
+    },
+    'EEXIST',
+    /a disk and an export are both named e/,
+  ],
+  [
     'more memory than allowed',
     { memoryBytesMax: '1M', regions: [{ name: 'r', size: '2M' }] },
     'ENOMEM',
@@ -111,6 +134,15 @@ for (const [title, input, code, message] of wrong) {
     t.is(error.code, code);
   });
 }
+
+test('an export as a flag', (t) => {
+  const flags = ['a,volume=v,file=/a b.img,size=1000', 'b,volume=v,file=/b,ro'];
+  const { exports } = loadConfig({ volume: ['v,path=/v'], nbdSocket: '/n', export: flags }, '/s');
+  t.deepEqual(exports, [
+    { name: 'a', volume: 'v', file: '/a b.img', size: 1000 },
+    { name: 'b', volume: 'v', file: '/b', readOnly: true },
+  ]);
+});
 
 test('a device flag with an unknown option is refused, naming the known ones', (t) => {
   t.throws(() => loadConfig({ disk: ['d,sise=1G'] }, '/s'), {

@@ -12,7 +12,7 @@ const never = new AbortController().signal;
 
 async function served(t: ExecutionContext, plain: MemoryDisk | FileDisk): Promise<ServedDisk> {
   const disk = new ServedDisk(plain);
-  const server = await NbdServer.start(undefined, [disk], (error) => {
+  const server = await NbdServer.start(undefined, [disk], [], (error) => {
     throw error;
   });
   disk.thread = server;

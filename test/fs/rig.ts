@@ -8,7 +8,7 @@ import { iget, iput } from '../../engine/fs/inode.js';
 import { ROOT_INO } from '../../engine/fs/layout.js';
 import { type MkfsOptions, mkfs } from '../../engine/fs/mkfs.js';
 import { readSuperblock } from '../../engine/fs/superblock.js';
-import { Volume, volumeConfig, volumeWords } from '../../engine/fs/volume.js';
+import { Volume, type VolumeShared, volumeConfig, volumeWords } from '../../engine/fs/volume.js';
 import { createMachine, type Machine } from '../../engine/machine.js';
 import { GLOBAL } from '../../engine/memory/layout.js';
 import { initAllocator } from '../../engine/mm/alloc.js';
@@ -23,7 +23,11 @@ export interface RigOptions {
   readonly inodes?: number;
   readonly buffers?: number;
   readonly profile?: string;
+  /** Address spaces. */
+  readonly mms?: number;
   readonly device?: (m: Machine, disk: Disk) => BlockDevice;
+  /** Makes the volume, over a queue of its own. */
+  readonly volume?: (m: Machine, shared: VolumeShared) => Volume;
 }
 
 /** A mounted volume. `run` drives one operation to its end. */
@@ -39,14 +43,14 @@ export class Rig {
     readonly disk: Disk,
     options: RigOptions = {},
   ) {
-    const { pages = 2048, inodes = 64, buffers = 512, profile = 'linux-6.12' } = options;
+    const { pages = 2048, inodes = 64, buffers = 512, mms = 2, profile = 'linux-6.12' } = options;
     const sb = readSuperblock(disk.fd, disk.sizeBytes);
     const config = volumeConfig(sb, inodes, buffers, 16);
     const geometry = {
       pageBytes: 4096,
       pages,
       cpus: 4,
-      mms: 2,
+      mms,
       mmPages: 64,
       vmas: 8,
       inodes,
@@ -61,7 +65,7 @@ export class Rig {
     this.driver = new BlockingDriver(this.m.state.global.subarray(GLOBAL.panic, GLOBAL.panic + 1));
     const device = options.device ?? ((m, d) => new FileDevice(m, d.fd, d.sizeBytes));
     const shared = { sb, config, words: this.m.state.extra };
-    this.v = new Volume(this.m, shared, device(this.m, disk));
+    this.v = options.volume?.(this.m, shared) ?? new Volume(this.m, shared, device(this.m, disk));
     this.v.now = () => this.clock++;
     this.v.init();
     this.task = this.m.newTask('test');

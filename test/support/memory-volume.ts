@@ -3,6 +3,7 @@
 // As on a real one, a truncate waits while pages of the file are pinned, until its signal is aborted.
 
 import type {
+  FileExtent,
   FileHandle,
   MachineService,
   MappingHandle,
@@ -51,6 +52,7 @@ export class MemoryVolume implements MachineService {
   readonly pageBytes = PAGE_BYTES;
   readonly backing = 'memory';
   readonly profile = 'none';
+  readonly panicked = false;
   readonly root = new Node(1, new Map());
   /** What has been called, for tests that care. */
   readonly calls: string[] = [];
@@ -272,6 +274,11 @@ class OpenFile implements FileHandle {
     return attempt(() => void this.node.data.fill(0, offset, offset + lengthBytes));
   }
 
+  /** It knows of no holes. */
+  extents(_offset: number, lengthBytes: number): Promise<FileExtent[]> {
+    return Promise.resolve([{ lengthBytes, data: true }]);
+  }
+
   map(offset: number, lengthBytes: number): Promise<MappingHandle> {
     return attempt(() => {
       if (offset % PAGE_BYTES !== 0 || lengthBytes % PAGE_BYTES !== 0) {
@@ -312,6 +319,11 @@ class MappedFile implements MappingHandle {
     this.node.pins++;
     const pages = Math.ceil(lengthBytes / PAGE_BYTES);
     return Promise.resolve(new Pinned(this.volume, this.node, this.offset + offset, pages));
+  }
+
+  async transfer(offset: number, bytes: Uint8Array, direction: 'load' | 'store'): Promise<void> {
+    if (direction === 'load') await this.load(offset, bytes);
+    else await this.store(offset, bytes);
   }
 
   unmap(): Promise<void> {

@@ -3,14 +3,17 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { CUT_STATES } from '../../../engine/block/power-cut.js';
-import type { Client, Cut, Disk } from '../../node/index.js';
-import { unknownName, withClient, withSocket } from '../daemon/connect.js';
+import type { Cut } from '../../node/index.js';
+import { withClient, withSocket } from '../daemon/connect.js';
 import { ByteSink, byteSource, PIECE_BYTES } from '../frame/byte-io.js';
 import { makeCommand, makeGroup, optionsOf } from '../frame/command.js';
 import { CliError, usageError } from '../frame/errors.js';
-import { interruptible } from '../frame/interrupt.js';
 import { formatTable, print, printJson } from '../frame/output.js';
 import { humanSize, integer, size } from '../frame/values.js';
+import { faultCommand } from './disk/fault.js';
+import { markCommand } from './disk/mark.js';
+import { onDisk } from './disk/on-disk.js';
+import { recordCommand } from './disk/record.js';
 
 const SECTOR_BYTES = 512;
 const DISK_BYTES_MAX = 2 ** 40;
@@ -22,7 +25,7 @@ const RANGE = { ...SOCKET, offset: z.number(), length: z.number().optional() };
 export function diskCommand(): Command {
   return makeGroup(
     'disk',
-    'list, read and write the disks of a daemon',
+    'list, read and write the disks of a daemon, and let them fail',
     [
       ['pinfold disk list', 'names and sizes'],
       ['pinfold disk read scratch --length 512', 'the first sector'],
@@ -31,14 +34,24 @@ export function diskCommand(): Command {
         'a file, one MiB from the beginning',
       ],
     ],
-    [listCommand(), readCommand(), writeCommand(), flushCommand(), discardCommand(), cutCommand()],
+    [
+      listCommand(),
+      readCommand(),
+      writeCommand(),
+      flushCommand(),
+      discardCommand(),
+      cutCommand(),
+      faultCommand(),
+      recordCommand(),
+      markCommand(),
+    ],
   );
 }
 
 function listCommand(): Command {
   const command = withSocket(
     makeCommand('list', 'name the disks of a daemon', [
-      ['pinfold disk list --json', 'disks[] with name, sizeBytes, backing, cache'],
+      ['pinfold disk list --json', 'disks[] with name, sizeBytes, backing, cache, faults[]'],
     ]),
   );
   return command.action(async () => {
@@ -48,11 +61,12 @@ function listCommand(): Command {
     else
       print(
         formatTable(
-          ['DISK', 'SIZE', 'WHERE'],
+          ['DISK', 'SIZE', 'WHERE', 'FAULTS'],
           disks.map((d) => [
             d.name,
             humanSize(d.sizeBytes),
             d.cache === null ? d.backing : `${d.backing}, ${d.cache} cache`,
+            kindsOf(d.faults),
           ]),
         ),
       );
@@ -205,30 +219,9 @@ function describeCut(name: string, cut: Cut): string {
   ].join('\n');
 }
 
-async function onDisk(
-  socket: string,
-  name: string,
-  work: (disk: Disk, signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  await interruptible(async ({ signal }) => {
-    await withClient(socket, async (client) => {
-      const disk = await openDisk(client, name);
-      try {
-        await work(disk, signal);
-      } catch (error) {
-        // What the daemon says to a withdrawn call is less than which signal it was.
-        signal.throwIfAborted();
-        throw error;
-      }
-    });
-  });
-}
-
-async function openDisk(client: Client, name: string): Promise<Disk> {
-  const { disks } = await client.list();
-  const names = disks.map((disk) => disk.name);
-  if (!names.includes(name)) throw unknownName('disk', name, names);
-  return await client.disk(name);
+/** `error,rate=0.1` and so on, without the keys. */
+function kindsOf(faults: readonly string[]): string {
+  return faults.map((fault) => fault.split(',', 1).join('')).join(', ');
 }
 
 function wholeSectors(piece: Buffer, pad: boolean): Buffer {

@@ -16,7 +16,7 @@ export function statusCommand(): Command {
       ['pinfold status', 'of the daemon on the default socket'],
       [
         'pinfold status --socket /run/pinfold.sock --json',
-        'daemon, disks[], regions[], volumes[], counters',
+        'daemon, disks[], regions[], volumes[], exports[], counters',
       ],
     ]),
   );
@@ -29,7 +29,7 @@ export function statusCommand(): Command {
 }
 
 async function statusOf(client: Client) {
-  const { disks, regions, volumes } = await client.list();
+  const { disks, regions, volumes, exports } = await client.list();
   const machines = [];
   for (const each of volumes) {
     const volume = await client.volume(each.name);
@@ -40,20 +40,32 @@ async function statusOf(client: Client) {
     machines.push({ ...each, space, findings: count, counters });
   }
   const daemon = client.daemon ?? { pid: 0, release: '' };
-  return { daemon, disks, regions, volumes: machines, counters: await client.statistics() };
+  const counters = await client.statistics();
+  return { daemon, disks, regions, volumes: machines, exports, counters };
 }
 
 function show(socket: string, status: Awaited<ReturnType<typeof statusOf>>): void {
-  const { daemon, disks, regions, volumes, counters } = status;
+  const { daemon, disks, regions, volumes, exports, counters } = status;
   print(`pinfold ${daemon.release}, pid ${daemon.pid}, on ${socket}`);
   const rows = [
-    ...disks.map((d) => ['disk', d.name, humanSize(d.sizeBytes), d.backing]),
+    ...disks.map((d) => [
+      'disk',
+      d.name,
+      humanSize(d.sizeBytes),
+      [d.backing, ...d.faults].join('; '),
+    ]),
     ...regions.map((r) => ['region', r.name, humanSize(r.sizeBytes), 'memory']),
     ...volumes.map((v) => [
       'volume',
       v.name,
       humanSize(v.sizeBytes),
       `${v.backing}, ${v.profile}, ${humanSize(v.space.blocksFree * v.space.blockBytes)} free, ${v.findings} findings`,
+    ]),
+    ...exports.map((e) => [
+      'export',
+      e.name,
+      humanSize(e.sizeBytes),
+      `${e.file} of volume ${e.volume}, for NBD clients${e.readOnly ? ', read-only' : ''}`,
     ]),
   ];
   if (rows.length > 0) print(`\n${formatTable(['KIND', 'NAME', 'SIZE', 'WHERE'], rows)}`);

@@ -11,9 +11,6 @@ const LN_100 = Math.log(100);
 /** The 99th percentile of the standard normal distribution. */
 const Z_99 = 2.3263478740408408;
 
-/** However long a tail a distribution has. */
-export const DELAY_US_MAX = 3_600_000_000;
-
 /** Which 99th percentiles a distribution can have: up to so many times its mean. */
 export function p99Max(distribution: Distribution): number {
   switch (distribution) {
@@ -73,9 +70,7 @@ export class DelayLayer extends TriggeredLayer {
   }
 
   protected override act(request: FaultRequest, verdict: Verdict): void {
-    const us = Math.min(Math.round(this.#sample()), DELAY_US_MAX);
-    verdict.delay(us, this.spec.time);
-    this.fire(request, us);
+    this.fire(request, verdict.delay(this.#sample()));
   }
 
   protected override words(us: number): string {

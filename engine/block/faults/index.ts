@@ -13,11 +13,11 @@ import type { FaultSpec } from './spec.js';
 import { StuckBitsLayer } from './stuck-bits.js';
 import { TornWriteLayer } from './torn-write.js';
 
-export { DELAY_US_MAX, p99Default, p99Max } from './delay.js';
-export type { Layer } from './layer.js';
+export { p99Default, p99Max } from './delay.js';
+export { FIRINGS_KEPT, type Layer } from './layer.js';
 export * from './spec.js';
 export { FaultStack } from './stack.js';
-export type { Verdict } from './verdict.js';
+export { DELAY_US_MAX, type Verdict } from './verdict.js';
 
 /** @param sizeBytes of the disk */
 export function makeLayer(spec: FaultSpec, sizeBytes: number): Layer {

@@ -21,6 +21,8 @@ export abstract class Layer {
   fired = 0;
   /** Data has to be shown to read(), and where it lies must not be told as a hole. */
   readonly changesReads: boolean = false;
+  /** Called after each firing. */
+  onFired = (): void => undefined;
   readonly #firings = new Float64Array(FIRINGS_KEPT * FIRING_NUMBERS);
 
   abstract decide(request: FaultRequest, verdict: Verdict): void;
@@ -59,6 +61,7 @@ export abstract class Layer {
     this.#firings[at + 3] = length;
     this.#firings[at + 4] = detail;
     this.fired++;
+    this.onFired();
   }
 }
 

@@ -1,6 +1,5 @@
 // Fault layer: a disk that does no more than so many bytes, or requests, a second.
 
-import { DELAY_US_MAX } from './delay.js';
 import { Layer } from './layer.js';
 import { Ranges } from './ranges.js';
 import type { RateLimitSpec } from './spec.js';
@@ -20,7 +19,7 @@ export class RateLimitLayer extends Layer {
   }
 
   override decide(request: FaultRequest, verdict: Verdict): void {
-    const { op, bytes, requests, burstUs, time } = this.spec;
+    const { op, bytes, requests, burstUs } = this.spec;
     const { offset, length, nowUs } = request;
     if (!op.includes(request.op)) return;
     const within =
@@ -38,10 +37,8 @@ export class RateLimitLayer extends Layer {
       this.#requestsPaidUs = Math.max(nowUs, this.#requestsPaidUs) + US_PER_S / requests;
       paidUs = Math.max(paidUs, this.#requestsPaidUs);
     }
-    const us = Math.min(Math.round(paidUs - nowUs - burstUs), DELAY_US_MAX);
-    if (us <= 0) return;
-    verdict.delay(us, time);
-    this.fire(request, us);
+    const us = paidUs - nowUs - burstUs;
+    if (us >= 1) this.fire(request, verdict.delay(us));
   }
 
   protected override words(us: number): string {

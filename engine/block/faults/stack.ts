@@ -10,6 +10,9 @@ export class FaultStack {
   readonly #request: FaultRequest = { op: 'read', offset: 0, length: 0, fua: false, nowUs: 0 };
   #changesReads = false;
 
+  /** @param onFired called after each firing of a layer */
+  constructor(private readonly onFired: (layer: Layer) => void = () => undefined) {}
+
   get layers(): readonly Layer[] {
     return this.#layers;
   }
@@ -19,8 +22,14 @@ export class FaultStack {
     return this.#changesReads;
   }
 
+  /** Its delays are in time that may be skipped: one layer that says so is enough, since a disk has one clock. */
+  get isVirtual(): boolean {
+    return this.#layers.some(({ spec }) => 'time' in spec && spec.time === 'virtual');
+  }
+
   set(layers: readonly Layer[]): void {
     this.#layers = layers;
+    for (const layer of layers) layer.onFired = () => this.onFired(layer);
     this.#changesReads = layers.some((layer) => layer.changesReads);
   }
 

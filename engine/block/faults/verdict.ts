@@ -14,12 +14,14 @@ export interface FaultRequest {
   nowUs: number;
 }
 
+/** However long a tail a distribution has, and however many layers there are. */
+export const DELAY_US_MAX = 3_600_000_000;
+
 export class Verdict {
   /** A number of ERRNO that ends the request, or 0. */
   error = 0;
-  /** How long the reply is held back, in time that passes, and in time that the disk's clock may skip. */
+  /** How long the reply is held back, by the disk's clock. */
   delayUs = 0;
-  virtualDelayUs = 0;
   /** Where a write lands. */
   offset = 0;
   /** FLUSH and FUA are acknowledged, and make nothing durable. */
@@ -30,7 +32,6 @@ export class Verdict {
   reset(offset: number): void {
     this.error = 0;
     this.delayUs = 0;
-    this.virtualDelayUs = 0;
     this.offset = offset;
     this.lie = false;
     if (this.lost.length > 0) this.lost.length = 0;
@@ -49,9 +50,11 @@ export class Verdict {
     }
   }
 
-  delay(us: number, time: 'wall' | 'virtual'): void {
-    if (time === 'virtual') this.virtualDelayUs += us;
-    else this.delayUs += us;
+  /** @returns by how much that is later than before */
+  delay(us: number): number {
+    const before = this.delayUs;
+    this.delayUs = Math.min(before + Math.round(us), DELAY_US_MAX);
+    return this.delayUs - before;
   }
 
   /** A second layer tears the same write. */

@@ -21,11 +21,19 @@ export class Contents {
   readonly #composed = new Map<number, Uint8Array>();
   readonly #garbage = new Map<number, number>();
   #count = 0;
+  /** What a replay has met, in order; a second one meets the same. */
+  readonly #met: number[] = [];
+  #meets = 0;
 
   constructor(private readonly recording: Recording) {
     this.unitBytes = recording.header.unitBytes;
     this.#extents = recording.extents;
-    this.compose(new Uint8Array(this.unitBytes));
+    this.#keep(this.#add(IN_MEMORY, new Uint8Array(this.unitBytes)));
+  }
+
+  /** A replay begins from the start: it gets the same numbers as the one before. */
+  restart(): void {
+    this.#meets = 0;
   }
 
   /** What a unit held at first. */
@@ -67,12 +75,23 @@ export class Contents {
 
   /** A unit's bytes that stand in the file. @param bytes the same, for the hash */
   stored(place: number, bytes: Uint8Array): number {
-    return this.#add(place, bytes);
+    return this.#meet(() => this.#add(place, bytes));
   }
 
   /** A unit's bytes that stand nowhere in the file as they are. */
   compose(bytes: Uint8Array): number {
-    const content = this.#add(IN_MEMORY, bytes);
+    return this.#meet(() => this.#keep(this.#add(IN_MEMORY, bytes), bytes));
+  }
+
+  #meet(add: () => number): number {
+    const known = this.#met.at(this.#meets++);
+    if (known !== undefined) return known;
+    const content = add();
+    this.#met.push(content);
+    return content;
+  }
+
+  #keep(content: number, bytes: Uint8Array = new Uint8Array(this.unitBytes)): number {
     this.#composed.set(content, bytes);
     return content;
   }
@@ -83,7 +102,7 @@ export class Contents {
     if (known !== undefined) return known;
     const bytes = new Uint8Array(this.unitBytes);
     for (let i = 0; i < bytes.length; i++) bytes[i] = mix(this.recording.header.seed, i, unit);
-    const content = this.compose(bytes);
+    const content = this.#keep(this.#add(IN_MEMORY, bytes), bytes);
     this.#garbage.set(unit, content);
     return content;
   }

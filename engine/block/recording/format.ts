@@ -21,7 +21,7 @@
 //     BEGIN        all extents were told; events follow
 //     WRITE        a write became visible; payload: its bytes. flags: FUA, ATOMIC
 //     ZEROES TRIM  the same without payload
-//     REPLIED      the reply to the write or trim `id` was handed to the client
+//     REPLIED      the reply to the write or trim `id` was handed to the client. flags: FUA, where WRITE did not say so
 //     FLUSH        a flush `id` begins
 //     FLUSHED      its reply was handed to the client. flags: FAILED
 //     MARK         a word of the user; payload: UTF-8

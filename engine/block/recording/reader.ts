@@ -40,7 +40,13 @@ export interface WriteEvent {
 
 export type DiskEvent =
   | WriteEvent
-  | { readonly kind: 'replied'; readonly id: number; readonly timeUs: number }
+  | {
+      readonly kind: 'replied';
+      readonly id: number;
+      /** The write was one with FUA, also if it did not say so. */
+      readonly fua: boolean;
+      readonly timeUs: number;
+    }
   | {
       readonly kind: 'flush';
       readonly id: number;
@@ -120,7 +126,9 @@ function readHeader(path: string, fd: number): RecordingHeader {
   };
   const { sizeBytes, unitBytes } = header;
   const possible =
-    sizeBytes <= SIZE_MAX && (unitBytes === 512 || unitBytes === 4096) && sizeBytes % 512 === 0;
+    sizeBytes <= SIZE_MAX &&
+    (unitBytes === 512 || unitBytes === 4096) &&
+    sizeBytes % unitBytes === 0;
   if (view.getUint32(60, true) !== crc32c(bytes.subarray(0, 60)) || !possible)
     throw new Errno('EINVAL', `the header of ${path} is damaged`);
   return header;
@@ -243,7 +251,7 @@ class Scan {
         return;
       }
       case RECORD.REPLIED:
-        events.push({ kind: 'replied', id, timeUs });
+        events.push({ kind: 'replied', id, fua: (flags & RECORD_FLAG.FUA) !== 0, timeUs });
         return;
       case RECORD.FLUSH:
         events.push({ kind: 'flush', id, connection, timeUs });

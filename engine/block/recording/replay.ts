@@ -38,11 +38,11 @@ export interface CrashPoint {
 }
 
 export class Replay {
-  readonly contents: Contents;
   /** Units that were ever written; their place in this list is their number among the touched. */
   readonly units: number[] = [];
   readonly #unitBytes: number;
   readonly #touched = new Map<number, number>();
+  readonly #initials: number[] = [];
   readonly #floors: number[] = [];
   readonly #versions: Version[][] = [];
   readonly #open = new Set<number>();
@@ -58,14 +58,21 @@ export class Replay {
   #replyCount = 0;
   #position = 0;
 
-  constructor(private readonly recording: Recording) {
-    this.contents = new Contents(recording);
+  constructor(
+    private readonly recording: Recording,
+    readonly contents = new Contents(recording),
+  ) {
     this.#unitBytes = recording.header.unitBytes;
   }
 
   /** How many events have happened. */
   get position(): number {
     return this.#position;
+  }
+
+  /** The content that a touched unit had at first. */
+  initial(place: number): number {
+    return this.#initials[place];
   }
 
   /** Lets events happen until so many have. */
@@ -84,7 +91,7 @@ export class Replay {
         this.#write(event);
         return;
       case 'replied':
-        this.#reply(event.id);
+        this.#reply(event.id, event.fua);
         return;
       case 'flush':
         // R of B4: what was replied to before the flush begins.
@@ -190,17 +197,19 @@ export class Replay {
     const place = this.units.length;
     this.units.push(unit);
     this.#touched.set(unit, place);
+    this.#initials.push(floor);
     this.#floors.push(floor);
     this.#versions.push([]);
     return place;
   }
 
-  #reply(id: number): void {
+  #reply(id: number, fua: boolean): void {
     const number = this.#numbers.get(id);
     if (number === undefined) return;
     this.#replies.set(number, ++this.#replyCount);
     const write = this.#writes.get(number);
-    if (write === undefined || !write.event.fua || write.event.change === 'trim') return;
+    if (write === undefined || write.event.change === 'trim') return;
+    if (!fua && !write.event.fua) return;
     // B5: its own units only.
     const first = Math.floor(write.event.offset / this.#unitBytes);
     const last = Math.ceil((write.event.offset + write.event.length) / this.#unitBytes) - 1;

@@ -69,9 +69,9 @@ export class RecordingWriter {
     this.#record(durable ? RECORD.ZEROES : RECORD.TRIM, flagsOf(range), range, NOTHING);
   }
 
-  /** The reply to a write or trim was handed out. */
-  replied(id: number): void {
-    this.#record(RECORD.REPLIED, 0, { ...NO_RANGE, id }, NOTHING);
+  /** The reply to a write or trim was handed out. @param fua it was one with FUA, which was not known before */
+  replied(id: number, fua = false): void {
+    this.#record(RECORD.REPLIED, fua ? RECORD_FLAG.FUA : 0, { ...NO_RANGE, id }, NOTHING);
   }
 
   flush(id: number, connection: number): void {

@@ -16,7 +16,6 @@ export class FaultyDisk {
   /** Flushes that really were. */
   flushes = 0;
   delayUs = 0;
-  virtualDelayUs = 0;
 
   constructor(sectors: number, specs: readonly FaultSpec[]) {
     this.medium = new Uint8Array(sectors * SECTOR);
@@ -65,7 +64,6 @@ export class FaultyDisk {
   #decide(op: FaultOp, offset: number, length: number, fua: boolean) {
     const verdict = this.stack.decide(op, offset, length, fua, this.nowUs);
     this.delayUs = verdict.delayUs;
-    this.virtualDelayUs = verdict.virtualDelayUs;
     return verdict;
   }
 }

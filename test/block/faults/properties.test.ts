@@ -71,7 +71,7 @@ function run(disk: FaultyDisk, requests: readonly Request[]): unknown[] {
           : op === 'trim'
             ? disk.zero('trim', offset, length)
             : disk.flush();
-    return [shown(seen), disk.delayUs, disk.virtualDelayUs, disk.flushes];
+    return [shown(seen), disk.delayUs, disk.flushes];
   });
 }
 

@@ -1,7 +1,10 @@
 // An NBD client for tests, byte by byte: it can say what real ones never would, and speaks extended headers.
 
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import type { ConfigInput } from '../../../daemon/config.js';
 import {
   BYTES,
   CHUNK_DONE,
@@ -27,19 +30,26 @@ export interface Chunk {
 /**
  * A daemon with `scratch`, `file`, `cached` and `cached-file` (1 MiB each) and `locked` (64 KiB, read-only) on an NBD socket.
  * @param filesIn where the disk `file` is kept
+ * @param more of the NBD server's configuration
+ * @param moreDisks come after those
  */
-export async function startNbd(t: Test, filesIn = '/tmp') {
-  const nbd: { socket?: string } = {};
+export async function startNbd(
+  t: Test,
+  filesIn = '/tmp',
+  more: ConfigInput['nbd'] = {},
+  moreDisks: NonNullable<ConfigInput['disks']> = [],
+) {
   const folder = `/tmp/pinfold-nbd-${process.pid}-${Math.random().toString(36).slice(2)}`;
   const image = filesIn === '/tmp' ? `${folder}.img` : `${filesIn}/disk.img`;
-  nbd.socket = `${folder}.nbd`;
+  const socket = `${folder}.nbd`;
   const test = await startTestDaemon(t, {
-    nbd,
+    nbd: { ...more, socket },
     disks: [
       { name: 'file', size: '1M', path: image },
       { name: 'locked', size: '64K', readOnly: true },
       { name: 'cached', size: '1M', cache: 'volatile' },
       { name: 'cached-file', size: '1M', path: `${folder}.cached`, cache: 'volatile' },
+      ...moreDisks,
     ],
   });
   t.teardown(async () => {
@@ -47,7 +57,7 @@ export async function startNbd(t: Test, filesIn = '/tmp') {
     rmSync(image, { force: true });
     rmSync(`${folder}.cached`, { force: true });
   });
-  return { ...test, socket: nbd.socket };
+  return { ...test, socket };
 }
 
 export class RawClient {
@@ -56,7 +66,7 @@ export class RawClient {
   #ended = false;
   #wake = (): void => undefined;
 
-  private constructor(readonly socket: Socket) {
+  private constructor(readonly socket: Duplex) {
     socket.on('data', (data: Buffer) => {
       this.#bytes = Buffer.concat([this.#bytes, data]);
       this.#wake();
@@ -71,8 +81,13 @@ export class RawClient {
   /** Connects, and has read the greeting; says nothing yet if `flags` is null. */
   static async connect(t: Test, path: string, flags: number | null = 3): Promise<RawClient> {
     const socket = connect(path);
-    t.teardown(() => void socket.destroy());
     await once(socket, 'connect');
+    return await RawClient.over(t, socket, flags);
+  }
+
+  /** The same over a stream that is connected already. */
+  static async over(t: Test, socket: Duplex, flags: number | null = 3): Promise<RawClient> {
+    t.teardown(() => void socket.destroy());
     const client = new RawClient(socket);
     await client.read(BYTES.GREETING);
     if (flags !== null) client.send32(flags);
@@ -96,6 +111,14 @@ export class RawClient {
       await client.option(OPTION.SET_META_CONTEXT, queries(name, 'base:allocation'));
     await client.option(OPTION.GO, goData(name));
     return client;
+  }
+
+  /** After the ACK of STARTTLS. @throws what the TLS handshake fails with; if anything came after the ACK */
+  async secure(options: ConnectionOptions): Promise<RawClient> {
+    if (this.#bytes.length > 0) throw new Error(`plaintext: ${this.#bytes.toString('hex')}`);
+    const socket = connectTls({ socket: this.socket, servername: 'localhost', ...options });
+    await once(socket, 'secureConnect');
+    return new RawClient(socket);
   }
 
   async read(length: number): Promise<Buffer> {
@@ -126,12 +149,8 @@ export class RawClient {
     this.socket.write(bytes);
   }
 
-  sendOption(option: number, data: Uint8Array = Buffer.alloc(0), length = data.length): void {
-    const head = Buffer.alloc(BYTES.OPTION);
-    head.write('IHAVEOPT');
-    putUint32(head, 8, option);
-    putUint32(head, 12, length);
-    this.socket.write(Buffer.concat([head, data]));
+  sendOption(option: number, data?: Uint8Array, length?: number): void {
+    this.socket.write(optionBytes(option, data, length));
   }
 
   async answer(): Promise<Answer> {
@@ -182,6 +201,19 @@ export class RawClient {
       if ((flags & CHUNK_DONE) !== 0) return chunks;
     }
   }
+}
+
+/** An option as it is sent; `length` is what its header says. */
+export function optionBytes(
+  option: number,
+  data: Uint8Array = Buffer.alloc(0),
+  length = data.length,
+): Buffer {
+  const head = Buffer.alloc(BYTES.OPTION);
+  head.write('IHAVEOPT');
+  putUint32(head, 8, option);
+  putUint32(head, 12, length);
+  return Buffer.concat([head, data]);
 }
 
 /** Data of GO and INFO. */

@@ -52,6 +52,7 @@ function demand(holds: boolean, reason: string): asserts holds {
 export class FuzzedServer {
   readonly poller = new Poller();
   readonly counters = new NbdCounters();
+  readonly tls = 'none' as const;
   readonly exports: readonly OpenableExport[];
   readonly #late: LateDisk;
   /** Of the disk that answers later. */
@@ -165,14 +166,10 @@ function plainDisk(name: string, memory: Memory): ThreadDisk {
           written: new WrittenPages(SIZE).shared,
         };
   const readOnly = name === 'locked';
-  return new ThreadDisk({
-    name,
-    description: name,
-    sizeBytes: SIZE,
-    readOnly,
-    source,
-    cache: null,
-  });
+  return new ThreadDisk(
+    { name, description: name, sizeBytes: SIZE, readOnly, source, cache: null },
+    () => undefined,
+  );
 }
 
 /** Takes over what an unfinished write has left. @returns what is wrong with it */

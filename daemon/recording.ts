@@ -1,0 +1,67 @@
+// The recording of a disk, as the daemon starts and stops it: the disks' thread does the rest.
+
+import { isAbsolute } from 'node:path';
+import { z } from 'zod';
+import type { RecordingOptions } from './nbd/recorder.js';
+import type { NbdServer } from './nbd/server.js';
+import { PinfoldError } from './protocol/errors.js';
+import { type RecordingSummary, recordingSummarySchema } from './protocol/methods.js';
+
+/** The reason for which a recorded disk is not served as a plain one. */
+const REASON = 'recording';
+
+/** The disk, as far as it matters here. */
+interface Recorded {
+  readonly name: string;
+  readonly thread: NbdServer;
+  enterThread(reason: string): Promise<void>;
+  leaveThread(reason: string): void;
+}
+
+export class DiskRecording {
+  #recording = false;
+
+  constructor(private readonly disk: Recorded) {}
+
+  /**
+   * What is under way is finished first, and recorded from then on.
+   * @throws PinfoldError EBUSY, EINVAL for a path that is not absolute; EEXIST, EACCES, ENOSPC, ... of the file
+   */
+  async start(options: RecordingOptions): Promise<{ unitBytes: number }> {
+    if (!isAbsolute(options.path))
+      throw new PinfoldError('EINVAL', `the recording ${options.path} needs an absolute path`);
+    if (this.#recording)
+      throw new PinfoldError(
+        'EBUSY',
+        `disk ${this.disk.name} is recorded already: stop that first`,
+      );
+    this.#recording = true;
+    try {
+      await this.disk.enterThread(REASON);
+      const { name: disk, thread } = this.disk;
+      const result = z.object({ unitBytes: z.int() });
+      return await thread.call({ kind: 'record-start', disk, ...options }, result);
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+  }
+
+  /** @throws PinfoldError EINVAL if it is not recorded */
+  async stop(): Promise<RecordingSummary> {
+    const { name: disk, thread } = this.disk;
+    const summary = await thread.call({ kind: 'record-stop', disk }, recordingSummarySchema);
+    this.#end();
+    return summary;
+  }
+
+  /** @throws PinfoldError EINVAL if it is not recorded, or the text is too long */
+  async mark(text: string): Promise<void> {
+    await this.disk.thread.call({ kind: 'record-mark', disk: this.disk.name, text }, z.null());
+  }
+
+  #end(): void {
+    this.#recording = false;
+    this.disk.leaveThread(REASON);
+  }
+}
