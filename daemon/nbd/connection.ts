@@ -252,6 +252,7 @@ export class Connection<E extends OpenableExport> implements Waiter {
           : arena.receive(this.fd, at, piece, UNIT_BYTES, buffer, 0, ahead);
       if (got > 0) {
         const direct = Math.min(got, piece);
+        storage.placed(this.#writeAt, direct);
         this.#writeAt += direct;
         this.#tail = got - direct;
         this.#drained = got < piece + ahead;

@@ -7,6 +7,7 @@ import type { DiskData } from '../../../../daemon/nbd/messages.js';
 import { COMMAND, ERROR, OPTION } from '../../../../daemon/nbd/protocol.js';
 import type { Clock, Storage } from '../../../../daemon/nbd/storage.js';
 import { ThreadDisk } from '../../../../daemon/nbd/thread-disk.js';
+import { WrittenPages } from '../../../../daemon/written-pages.js';
 import {
   Arena,
   closeDescriptor,
@@ -161,9 +162,10 @@ export class FuzzedServer {
 
 function plainDisk(name: string, memory: Memory): ThreadDisk {
   const { fd } = memory;
+  const segments = [...memory.segments];
   const source: DiskData['source'] = name.endsWith('file')
     ? { kind: 'file', fd }
-    : { kind: 'memory', fd, segments: [...memory.segments] };
+    : { kind: 'memory', fd, segments, written: new WrittenPages(SIZE).shared };
   const readOnly = name === 'locked';
   const unitBytes = name === 'cached' ? 512 : 4096;
   const cache = name.startsWith('cached')
