@@ -77,9 +77,10 @@ export interface Storage {
   close(): void;
 }
 
-/** What a storage does that asks nobody, delays nothing and keeps nothing. */
-const NO_RANGES = new Float64Array(0);
+/** Of a storage that scatters nothing. */
+export const NO_RANGES = new Float64Array(0);
 
+/** What a storage does that asks nobody, delays nothing and keeps nothing. */
 export abstract class PlainStorage {
   readonly ranges = NO_RANGES;
   clock: Clock = WALL;
