@@ -92,14 +92,6 @@ export class RecordingStorage implements Storage {
     return 0;
   }
 
-  get ranges(): Float64Array {
-    return this.base.ranges;
-  }
-
-  scatter(): number {
-    return 0;
-  }
-
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
     const error = this.base.store(at, bytes, from, until);
     if (error !== ERROR.NONE) return error;
