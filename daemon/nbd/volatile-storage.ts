@@ -116,6 +116,10 @@ export class VolatileStorage implements Storage {
     return this.#incoming.scatter(at, end, this.ranges);
   }
 
+  placed(): void {
+    // it is seen at the end of the write
+  }
+
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
     const incoming = this.#incoming;
     while (from < until) {
@@ -143,10 +147,10 @@ export class VolatileStorage implements Storage {
   }
 
   zero(offset: number, length: number, keepBlocks: boolean, _fast: boolean, trim: boolean): number {
+    const { cache } = this;
+    if (keepBlocks && !cache.begin(this.#incoming, offset, length)) return ERROR.ENOMEM;
     const error = attempt(() => {
-      this.writeId = keepBlocks
-        ? this.#writeZeroes(offset, length)
-        : this.cache.zero(trim, offset, length);
+      this.writeId = keepBlocks ? this.#writeZeroes() : cache.zero(trim, offset, length);
     });
     if (error === ERROR.NONE) this.#zeroed.push(this.writeId);
     else this.#zeroed.length = 0;
@@ -229,10 +233,9 @@ export class VolatileStorage implements Storage {
   }
 
   /** With NO_HOLE: zeroes that take memory, as data does. */
-  #writeZeroes(offset: number, length: number): number {
+  #writeZeroes(): number {
     const { cache } = this;
     const incoming = this.#incoming;
-    if (!cache.begin(incoming, offset, length)) throw new RangeError('no slots for zeroes');
     for (let i = 0; i < incoming.count; i++) cache.slots.zero(incoming.slots[i], 0, SLOT_BYTES);
     return cache.commit(incoming);
   }
