@@ -4,8 +4,8 @@
 import { Connection, type OpenableExport } from '../../../../daemon/nbd/connection.js';
 import { NbdCounters } from '../../../../daemon/nbd/counters.js';
 import type { DiskData } from '../../../../daemon/nbd/messages.js';
-import { COMMAND, OPTION } from '../../../../daemon/nbd/protocol.js';
-import type { Clock } from '../../../../daemon/nbd/storage.js';
+import { COMMAND, ERROR, OPTION } from '../../../../daemon/nbd/protocol.js';
+import type { Clock, Storage } from '../../../../daemon/nbd/storage.js';
 import { ThreadDisk } from '../../../../daemon/nbd/thread-disk.js';
 import {
   Arena,
@@ -14,7 +14,6 @@ import {
   type Memory,
   PLACE,
   Poller,
-  preadInto,
   socketPair,
 } from '../../../../native/index.js';
 import { goData } from '../raw-client.js';
@@ -32,6 +31,8 @@ import type { ModelDisk } from './model.js';
 import { Reference } from './reference.js';
 
 const UNIT_BYTES = 512;
+/** Of the volatile caches: less than the disk has. */
+const VERSION_BYTES = 256 * 1024;
 const RECEIVE_BYTES = 1024 * 1024;
 /** Turns that one connection may take beyond those that its bytes explain. */
 const TURNS_MAX = 64;
@@ -40,6 +41,8 @@ const TURN_BYTES = 2048;
 interface ServedDisk {
   readonly exported: OpenableExport;
   readonly memory: Memory;
+  /** To look at it. */
+  readonly storage: Storage;
   readonly model: ModelDisk;
 }
 
@@ -67,6 +70,7 @@ export class FuzzedServer {
   };
   readonly #disks: readonly ServedDisk[];
   readonly #look = Buffer.alloc(SIZE);
+  #cases = 0;
   readonly wire = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
   readonly received = Buffer.alloc(RECEIVE_BYTES);
 
@@ -77,7 +81,8 @@ export class FuzzedServer {
       const memory = memories[i] ?? createMemory(SIZE);
       const exported = name === 'late' ? this.#late : plainDisk(name, memory);
       const { readOnly } = exported;
-      return { exported, memory, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
+      const storage = exported.open();
+      return { exported, memory, storage, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
     });
     this.exports = this.#disks.map(({ exported }) => exported);
   }
@@ -137,12 +142,12 @@ export class FuzzedServer {
   #compare(reference: Reference): string | null {
     const open = reference.openWrite();
     let wrong: string | null = null;
-    for (const { exported, memory, model } of this.#disks) {
-      const [segment] = memory.segments;
-      const bytes =
-        model.name !== 'file' && segment !== undefined
-          ? Buffer.from(segment)
-          : this.#look.subarray(0, preadInto(memory.fd, this.#look, 0));
+    const bytes = this.#look;
+    this.#cases++;
+    for (const [i, { exported, storage, model }] of this.#disks.entries()) {
+      // The one that was used, and of the others one after the other.
+      if (model !== reference.session.chosen && this.#cases % this.#disks.length !== i) continue;
+      if (storage.copy(0, bytes) !== ERROR.NONE) return `${exported.name} can not be read`;
       if (open !== null && open.disk === model) wrong ??= takeUnits(bytes, model.bytes, open);
       if (bytes.equals(model.bytes)) continue;
       const at = bytes.findIndex((byte, i) => byte !== model.bytes[i]);
@@ -155,11 +160,16 @@ export class FuzzedServer {
 
 function plainDisk(name: string, memory: Memory): ThreadDisk {
   const { fd } = memory;
-  const source: DiskData['source'] =
-    name === 'file' ? { kind: 'file', fd } : { kind: 'memory', fd, segments: [...memory.segments] };
+  const source: DiskData['source'] = name.endsWith('file')
+    ? { kind: 'file', fd }
+    : { kind: 'memory', fd, segments: [...memory.segments] };
   const readOnly = name === 'locked';
+  const unitBytes = name === 'cached' ? 512 : 4096;
+  const cache = name.startsWith('cached')
+    ? { unitBytes, atomicBytes: 0, versionBytes: VERSION_BYTES }
+    : null;
   return new ThreadDisk(
-    { name, description: name, sizeBytes: SIZE, readOnly, source, cache: null },
+    { name, description: name, sizeBytes: SIZE, readOnly, source, cache },
     () => undefined,
   );
 }
