@@ -1,6 +1,9 @@
 // File I/O straight between a descriptor and shared memory, without a copy in between.
 import { type ArenaHandle, addon } from './addon.js';
 
+/** Of one receiveScattered(). */
+export const RECEIVE_RANGES_MAX = 256;
+
 /**
  * Consecutive segments of shared memory seen as one range of bytes. Each thread makes its own over views of the same
  * SharedArrayBuffers. All calls block the thread: never make them on an event loop that serves others.
@@ -58,6 +61,23 @@ export class Arena {
     until: number,
   ): number {
     return addon.arenaReceive(this.#handle, fd, at, length, unit, buffer, from, until);
+  }
+
+  /**
+   * As receive(), into several ranges of the arena, one after the other.
+   * @param pairs (offsetBytes, lengthBytes) each, the first `count`: 1 to RECEIVE_RANGES_MAX. All but the first begin, and
+   *   all but the last end, at a multiple of `unit`.
+   */
+  receiveScattered(
+    fd: number,
+    pairs: Float64Array,
+    count: number,
+    unit: number,
+    buffer: Uint8Array,
+    from: number,
+    until: number,
+  ): number {
+    return addon.arenaReceiveScattered(this.#handle, fd, pairs, count, unit, buffer, from, until);
   }
 
   /**

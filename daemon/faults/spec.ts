@@ -112,10 +112,16 @@ const SCHEMAS = [
   }),
 ] as const;
 
-export const FAULT_KINDS = SCHEMAS.map((schema) => schema.shape.kind.value);
+/** The keys of each kind. */
+export const FAULT_KEYS: ReadonlyMap<string, readonly string[]> = new Map(
+  SCHEMAS.map(({ shape }) => [
+    shape.kind.value,
+    Object.keys(shape).filter((key) => key !== 'kind'),
+  ]),
+);
 
 const fieldsSchema = z.discriminatedUnion('kind', SCHEMAS, {
-  error: `expected one of ${FAULT_KINDS.join(', ')}`,
+  error: `expected one of ${[...FAULT_KEYS.keys()].join(', ')}`,
 });
 type Fields = z.output<typeof fieldsSchema>;
 
@@ -227,9 +233,7 @@ function fieldsOfText(text: string, origin: string): Record<string, unknown> {
 function allowedKeys(given: unknown, { issues }: z.ZodError): string {
   if (!issues.some(({ code }) => code === 'unrecognized_keys')) return '';
   const named = z.object({ kind: z.string() }).safeParse(given);
-  const schema = SCHEMAS.find((each) => each.shape.kind.value === named.data?.kind);
-  const keys = Object.keys(schema?.shape ?? {}).filter((key) => key !== 'kind');
-  return `; expected ${keys.join(', ')}`;
+  return `; expected ${FAULT_KEYS.get(named.data?.kind ?? '')?.join(', ') ?? ''}`;
 }
 
 /** What no single key can tell. */

@@ -23,6 +23,7 @@ const CODES: ReadonlyMap<number, ErrorCode> = new Map([
   [ERROR.EPERM, 'EROFS'],
   [ERROR.EIO, 'EIO'],
   [ERROR.ENOMEM, 'ENOMEM'],
+  [ERROR.ENOMEM, 'ENOMEM'],
   [ERROR.EINVAL, 'EINVAL'],
   [ERROR.ENOSPC, 'ENOSPC'],
   [ERROR.EOVERFLOW, 'EOVERFLOW'],

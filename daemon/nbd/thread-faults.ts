@@ -1,6 +1,6 @@
 // The fault layers of a disk, as the disks' thread has them: added, listed, taken away, and waited for by the daemon.
 
-import { FaultStack, type Layer, makeLayer } from '../../engine/block/faults/index.js';
+import { FaultStack, isOutside, type Layer, makeLayer } from '../../engine/block/faults/index.js';
 import { formatFault, parseFault } from '../faults/spec.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { FaultLayer } from '../protocol/methods.js';
@@ -60,6 +60,7 @@ export class ThreadFaults {
     return this.stack.layers.map((layer) => ({
       id: this.#ids.get(layer) ?? 0,
       fault: formatFault(layer.spec),
+      outside: isOutside(layer.spec),
       seen: layer.seen,
       fired: layer.fired,
       last: layer.firings(),

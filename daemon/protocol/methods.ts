@@ -119,6 +119,8 @@ export const faultLayerSchema = z.object({
   id: count,
   /** `error,errno=EIO,op=write,seed=7`: with all that makes the same faults again. */
   fault: z.string(),
+  /** It breaks what a disk promises, so that no client can be right. */
+  outside: z.boolean(),
   /** Requests that it could have acted on, and how often it has. */
   seen: count,
   fired: count,

@@ -36,6 +36,7 @@ test('a layer is added, fires, is listed with its last firings, and cleared', as
         z.strictObject({
           id: z.number(),
           fault: z.string(),
+          outside: z.boolean(),
           seen: z.number(),
           fired: z.number(),
           last: z.array(z.string()),
@@ -44,10 +45,10 @@ test('a layer is added, fires, is listed with its last firings, and cleared', as
     })
     .parse(JSON.parse(await fault('list', 'd', '--json')));
   t.deepEqual(
-    layers.map(({ id, seen, fired }) => [id, seen, fired]),
+    layers.map(({ id, outside, seen, fired }) => [id, outside, seen, fired]),
     [
-      [2, 2, 0],
-      [1, 2, 1],
+      [2, true, 2, 0],
+      [1, false, 2, 1],
     ],
   );
   t.deepEqual(layers.at(1)?.last, ['request 2, read of 512 bytes at 0: failed with EIO']);

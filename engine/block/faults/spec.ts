@@ -132,3 +132,10 @@ export type FaultSpec =
   | FullDeviceSpec;
 
 export type FaultKind = FaultSpec['kind'];
+
+/** These keep what a disk promises. The others lose what was acknowledged or durable: no client can be right (B9). */
+const WITHIN_SPECIFICATION: readonly FaultKind[] = ['error', 'delay', 'rate-limit', 'full-device'];
+
+export function isOutside({ kind }: FaultSpec): boolean {
+  return !WITHIN_SPECIFICATION.includes(kind);
+}

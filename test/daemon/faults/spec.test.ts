@@ -4,7 +4,7 @@ import test from 'ava';
 import { z } from 'zod';
 import {
   checkFaultFits,
-  FAULT_KINDS,
+  FAULT_KEYS,
   formatFault,
   parseFault,
 } from '../../../daemon/faults/spec.js';
@@ -77,8 +77,9 @@ test('each kind has a text', (t) => {
     'stuck-bits': ',rate=0.1',
     'latent-error': ',rate=0.1',
   };
-  t.is(FAULT_KINDS.length, 10);
-  for (const kind of FAULT_KINDS) t.is(parse(`${kind}${needs[kind] ?? ''}`).kind, kind);
+  t.is(FAULT_KEYS.size, 10);
+  for (const kind of FAULT_KEYS.keys())
+    t.is<string, string>(parse(`${kind}${needs[kind] ?? ''}`).kind, kind);
 });
 
 for (const [text, says] of [

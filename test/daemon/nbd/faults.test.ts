@@ -1,9 +1,13 @@
 // Fault layers as NBD clients meet them: each does what it says, where it may, while clients are connected; other disks
 // don't notice.
 
+import { execFile } from 'node:child_process';
 import { truncateSync } from 'node:fs';
+import { promisify } from 'node:util';
 import test from 'ava';
+import { z } from 'zod';
 import { CHUNK, COMMAND, COMMAND_FLAG, ERROR } from '../../../daemon/nbd/protocol.js';
+import { requires } from '../../support/requires.js';
 import type { Test } from '../../support/test-daemon.js';
 import { RawClient, startNbd } from './raw-client.js';
 
@@ -329,4 +333,22 @@ test('requests of many clients while layers come and go: each is answered, none 
   await ipc.clearFaults();
   over = true;
   for (const count of await Promise.all(busy)) t.true(count > 0);
+});
+
+test('qemu-io meets a torn write and an error', async (t) => {
+  if (!requires(t, 'qemu-io', 'qemu-utils')) return;
+  const { ipc, socket } = await start(t);
+  const uri = `nbd+unix:///scratch?socket=${socket}`;
+  const qemuIo = async (...commands: string[]): Promise<string> => {
+    const args = ['-f', 'raw', ...commands.flatMap((each) => ['-c', each]), uri];
+    const run = await promisify(execFile)('qemu-io', args).catch((error: unknown) => error);
+    const { stdout, stderr } = z.object({ stdout: z.string(), stderr: z.string() }).parse(run);
+    return stdout + stderr;
+  };
+  await ipc.addFault('torn-write,range=0-64K');
+  const torn = await qemuIo('write -P 1 0 4k', 'read -P 1 0 4k');
+  t.regex(torn, /wrote 4096\/4096 bytes[\s\S]*Pattern verification failed at offset 0/);
+  await ipc.addFault('error,errno=ENOSPC,op=write,range=64K-128K');
+  t.regex(await qemuIo('write 64k 4k'), /write failed: No space left on device/);
+  t.regex(await qemuIo('write -P 2 128k 4k', 'read -P 2 128k 4k'), /read 4096\/4096 bytes/);
 });

@@ -62,7 +62,7 @@ function listCommand(): Command {
     makeCommand('list', 'show the fault layers of a disk, in the order in which they are asked', [
       [
         'pinfold disk fault list scratch --json',
-        'layers[] with id, fault, seen, fired and last[], the last firings in words',
+        'layers[] with id, fault, outside, seen, fired and last[], the last firings in words',
       ],
     ]),
   ).argument(...DISK);
