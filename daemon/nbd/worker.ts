@@ -71,11 +71,11 @@ class DisksThread {
   constructor() {
     const data = workerDataSchema.parse(workerData);
     this.counters = new NbdCounters(data.counters);
+    this.remote = new RemoteLink(data.remotePort);
     this.#disks = data.disks.map(
-      (disk) => new ThreadDisk(disk, () => this.counters.add('faultsFired', 1)),
+      (disk) => new ThreadDisk(disk, this.remote, () => this.counters.add('faultsFired', 1)),
     );
     this.exports = [...this.#disks, ...data.remotes.map((each) => new RemoteExport(each))];
-    this.remote = new RemoteLink(data.remotePort);
     this.#listeners = new Set(data.listeners);
     this.#wakeFd = data.wakeFd;
     if (parentPort === null) throw new Error('this file runs as a worker');

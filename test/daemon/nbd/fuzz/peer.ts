@@ -7,6 +7,7 @@ import type { DiskData } from '../../../../daemon/nbd/messages.js';
 import { COMMAND, ERROR, OPTION } from '../../../../daemon/nbd/protocol.js';
 import type { Clock, Storage } from '../../../../daemon/nbd/storage.js';
 import { ThreadDisk } from '../../../../daemon/nbd/thread-disk.js';
+import { WrittenPages } from '../../../../daemon/written-pages.js';
 import {
   Arena,
   closeDescriptor,
@@ -79,9 +80,10 @@ export class FuzzedServer {
     this.#late = new LateDisk('late', memories.at(-1) ?? createMemory(SIZE), this.clock);
     this.#disks = EXPORTS.map((name, i) => {
       const memory = memories[i] ?? createMemory(SIZE);
-      const exported = name === 'late' ? this.#late : plainDisk(name, memory);
+      const plain = name === 'late' ? null : plainDisk(name, memory);
+      const exported = plain ?? this.#late;
       const { readOnly } = exported;
-      const storage = exported.open();
+      const storage = plain?.open({ fd: -1, answered: () => undefined }) ?? this.#late.open();
       return { exported, memory, storage, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
     });
     this.exports = this.#disks.map(({ exported }) => exported);
@@ -160,9 +162,10 @@ export class FuzzedServer {
 
 function plainDisk(name: string, memory: Memory): ThreadDisk {
   const { fd } = memory;
+  const segments = [...memory.segments];
   const source: DiskData['source'] = name.endsWith('file')
     ? { kind: 'file', fd }
-    : { kind: 'memory', fd, segments: [...memory.segments] };
+    : { kind: 'memory', fd, segments, written: new WrittenPages(SIZE).shared };
   const readOnly = name === 'locked';
   const unitBytes = name === 'cached' ? 512 : 4096;
   const cache = name.startsWith('cached')
@@ -170,6 +173,7 @@ function plainDisk(name: string, memory: Memory): ThreadDisk {
     : null;
   return new ThreadDisk(
     { name, description: name, sizeBytes: SIZE, readOnly, source, cache },
+    null,
     () => undefined,
   );
 }
