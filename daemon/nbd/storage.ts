@@ -58,6 +58,8 @@ export interface Storage {
   readonly ranges: Float64Array;
   /** Fills `ranges` for payload from `at` to `end`, or as much of it as they hold. @returns how many; 0: place() says it all */
   scatter(at: number, end: number): number;
+  /** Payload was received there, from place(at) on. */
+  placed(at: number, length: number): void;
   /** Payload that was received elsewhere. @returns an NBD error */
   store(at: number, bytes: Uint8Array, from: number, until: number): number;
   /** All of the payload is there. @returns an NBD error, or -id if it comes later (see Waiter) */
@@ -104,6 +106,10 @@ export abstract class PlainStorage {
 
   scatter(): number {
     return 0;
+  }
+
+  placed(_at: number, _length: number): void {
+    // it is where it belongs
   }
 
   abortWrite(): void {

@@ -1,12 +1,14 @@
 // The server's side of a fuzzed connection, in this process: connections over socket pairs, whose turns are called one by
 // one. What comes back is judged by the reference, and the disks are compared with it.
 
-import { Connection, type OpenableExport } from '../../../../daemon/nbd/connection.js';
+import { Connection } from '../../../../daemon/nbd/connection.js';
+import type { OpenableExport } from '../../../../daemon/nbd/connection-host.js';
 import { NbdCounters } from '../../../../daemon/nbd/counters.js';
 import type { DiskData } from '../../../../daemon/nbd/messages.js';
 import { COMMAND, ERROR, OPTION } from '../../../../daemon/nbd/protocol.js';
 import type { Clock, Storage } from '../../../../daemon/nbd/storage.js';
 import { ThreadDisk } from '../../../../daemon/nbd/thread-disk.js';
+import { WrittenPages } from '../../../../daemon/written-pages.js';
 import {
   Arena,
   closeDescriptor,
@@ -161,9 +163,10 @@ export class FuzzedServer {
 
 function plainDisk(name: string, memory: Memory): ThreadDisk {
   const { fd } = memory;
+  const segments = [...memory.segments];
   const source: DiskData['source'] = name.endsWith('file')
     ? { kind: 'file', fd }
-    : { kind: 'memory', fd, segments: [...memory.segments] };
+    : { kind: 'memory', fd, segments, written: new WrittenPages(SIZE).shared };
   const readOnly = name === 'locked';
   const unitBytes = name === 'cached' ? 512 : 4096;
   const cache = name.startsWith('cached')
