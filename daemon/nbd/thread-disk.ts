@@ -5,7 +5,7 @@ import { VolatileCache } from '../../engine/block/volatile-cache.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { RecordingSummary } from '../protocol/methods.js';
 import { WrittenPages } from '../written-pages.js';
-import type { OpenableExport } from './connection.js';
+import type { OpenableExport } from './connection-host.js';
 import { type PlannedCut, planCut } from './cut.js';
 import { FaultStorage, type Staging } from './fault-storage.js';
 import { BackingFile, FileStorage } from './file-storage.js';
