@@ -1,4 +1,4 @@
-// What a connection needs of the thread that serves it, and what it leaves to others.
+// What a connection is given when it begins, what it says after each turn, and what it leaves when another thread goes on.
 
 import type { Poller } from '../../native/index.js';
 import type { NbdCounters } from './counters.js';
