@@ -82,7 +82,7 @@ export class Arena {
 
   /**
    * Sends ranges of a buffer and of the arena to a stream socket without waiting, in one system call of at most 512 pieces.
-   * @param triples (place, offset, length) each, place as in PLACE; from number `first` to below `count`.
+   * @param triples (place, offset, length) each, place as in PLACE, where ZEROES needs no offset; from number `first` to below `count`.
    * @param skip bytes of the first triple that were sent before.
    * @returns bytes sent, perhaps fewer than there are; WOULD_BLOCK, GONE.
    * @throws NativeError EINVAL naming the triple that is wrong, EBADF, ENOTSOCK.

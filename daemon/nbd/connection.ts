@@ -1,8 +1,14 @@
 // One connection: bytes from its socket become options and requests, and their replies go out. It never waits.
 
-import { Arena, closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
-import type { NbdCounters } from './counters.js';
-import { type Export, Handshake, type Next, type TlsState } from './handshake.js';
+import { Arena, closeDescriptor, GONE, INTEREST } from '../../native/index.js';
+import type {
+  Beginning,
+  ConnectionHost,
+  HandOver,
+  OpenableExport,
+  Turn,
+} from './connection-host.js';
+import { Handshake, type Next } from './handshake.js';
 import { Later } from './later.js';
 import {
   DIRECT_WRITE_BYTES,
@@ -17,54 +23,13 @@ import {
 import { BYTES, COMMAND, COMMAND_FLAG, ERROR, getUint32, IHAVEOPT } from './protocol.js';
 import { newRequest, Replies, STYLE } from './replies.js';
 import { headerBytes, readHeader } from './request-header.js';
-import { type Clock, type Storage, WALL } from './storage.js';
+import { type Clock, type Storage, WALL, type Waiter } from './storage.js';
 import { Transmission } from './transmission.js';
-
-/**
- * What comes of a turn: wait for the socket, come again without waiting, or it is over. After 'tls' the next byte on the
- * socket belongs to TLS, and this object to the past: what the client said so far must not count any more. After 'remote' a
- * RemoteConnection goes on with handOver().
- */
-export type Turn = 'wait' | 'again' | 'tls' | 'remote' | 'closed';
-
-/** How a connection begins: with a greeting; under TLS, which began after one; or, for the daemon itself, at a disk. */
-export type Beginning<E> =
-  | { readonly kind: 'greeting' }
-  | { readonly kind: 'secured'; readonly noZeroes: boolean }
-  | { readonly kind: 'attached'; readonly chosen: E };
-
-/** An export whose storage may be replaced by another while clients are connected. */
-export interface OpenableExport extends Export {
-  /** Another number than before: open() gives another storage now. */
-  readonly epoch: number;
-  /** @returns null if another thread serves it: always, or never */
-  open(): Storage | null;
-}
-
-export interface ConnectionHost<E extends OpenableExport> {
-  readonly exports: readonly E[];
-  readonly poller: Poller;
-  readonly counters: NbdCounters;
-  /** Before a client has asked for TLS. */
-  readonly tls: TlsState;
-}
-
-/** What a connection leaves to its successor. */
-export interface HandOver {
-  readonly fd: number;
-  readonly replies: Replies;
-  /** Of RECEIVE_BYTES; what was received and not consumed lies from `head` to `tail`. */
-  readonly buffer: Uint8Array;
-  readonly head: number;
-  readonly tail: number;
-  readonly exported: Export;
-  readonly hasContext: boolean;
-}
 
 /** Received through before an export is chosen. */
 const NO_ARENA = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
 
-export class Connection<E extends OpenableExport> {
+export class Connection<E extends OpenableExport> implements Waiter {
   /** The daemon stops: what is under way is finished, the rest is answered with ESHUTDOWN. */
   stopping = false;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
@@ -99,7 +64,7 @@ export class Connection<E extends OpenableExport> {
   #drained = false;
 
   constructor(
-    private readonly fd: number,
+    readonly fd: number,
     private readonly host: ConnectionHost<E>,
     beginning: Beginning<E> = { kind: 'greeting' },
   ) {
@@ -157,6 +122,11 @@ export class Connection<E extends OpenableExport> {
   get dueUs(): number {
     const waits = this.#writing || this.#skip > 0 || !this.#replies.empty;
     return waits ? Number.POSITIVE_INFINITY : this.#later.nextUs;
+  }
+
+  answered(id: number, error: number): void {
+    if (error !== ERROR.NONE) this.host.counters.add('nbdErrors', 1);
+    this.#later.release(id, error, this.clock.nowUs());
   }
 
   close(): void {
@@ -247,6 +217,7 @@ export class Connection<E extends OpenableExport> {
           : arena.receive(this.fd, at, piece, UNIT_BYTES, buffer, 0, ahead);
       if (got > 0) {
         const direct = Math.min(got, piece);
+        storage.placed(this.#writeAt, direct);
         this.#writeAt += direct;
         this.#tail = got - direct;
         this.#drained = got < piece + ahead;
@@ -287,7 +258,7 @@ export class Connection<E extends OpenableExport> {
       } else {
         this.#reopen(transmission);
         if (this.#resume(transmission)) continue;
-        if (this.#leaving) this.#closing = true;
+        if (this.#leaving && this.#later.empty) this.#closing = true;
         if (this.#leaving || !this.#later.hasRoom) return false;
         if (!this.#takeRequest(transmission)) return !transmission.canRead;
       }
@@ -304,7 +275,7 @@ export class Connection<E extends OpenableExport> {
     if (!this.#isStale || this.#export === null) return;
     this.#storage?.close();
     this.#epoch = this.#export.epoch;
-    this.#storage = this.#export.open();
+    this.#storage = this.#export.open(this);
     if (this.#storage !== null) transmission.use(this.#storage);
   }
 
@@ -381,7 +352,7 @@ export class Connection<E extends OpenableExport> {
   #open(chosen: E, hasContext: boolean): void {
     this.#export = chosen;
     this.#epoch = chosen.epoch;
-    const storage = chosen.open();
+    const storage = chosen.open(this);
     if (storage === null) return;
     this.#storage = storage;
     this.#transmission = new Transmission(

@@ -3,41 +3,21 @@
 
 import {
   Arena,
-  closeDescriptor,
   fallocate,
   fdatasync,
   fileStatus,
   NativeError,
   nextData,
   nextHole,
-  openFile,
   preadInto,
   pwriteFrom,
 } from '../../native/index.js';
+import type { BackingFile } from './backing-file.js';
+import type { FileSync } from './file-sync.js';
 import { STAGING_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
-import { attempt, extentFrom, PlainStorage, type Storage } from './storage.js';
-
-/** A backing file as the thread has it open, for all connections. */
-export class BackingFile {
-  readonly fd: number;
-  /** After a failed fdatasync what was written may be lost: no later one may say otherwise. */
-  failed = false;
-
-  /** Opens it again: errors of writeback are then reported here, whoever else has asked for them. */
-  constructor(
-    fd: number,
-    readonly sizeBytes: number,
-    readonly readOnly: boolean,
-  ) {
-    this.fd = openFile(`/proc/self/fd/${fd}`, { readOnly });
-  }
-
-  close(): void {
-    closeDescriptor(this.fd);
-  }
-}
+import { attempt, extentFrom, PlainStorage, type Storage, type Waiter } from './storage.js';
 
 export class FileStorage extends PlainStorage implements Storage {
   readonly pieceBytesMax = STAGING_BYTES;
@@ -45,6 +25,10 @@ export class FileStorage extends PlainStorage implements Storage {
   readonly #staging = new Uint8Array(new SharedArrayBuffer(STAGING_BYTES));
   /** Place for what is read next; from the beginning again when everything was sent. */
   #used = 0;
+
+  /** Who is answered later; null: a flush takes the thread's time. */
+  #waiter: Waiter | null = null;
+  #sync: FileSync | null = null;
 
   /** @param unused is told when a connection has closed it: another one may have it then */
   constructor(
@@ -55,7 +39,15 @@ export class FileStorage extends PlainStorage implements Storage {
     this.arena = new Arena([this.#staging]);
   }
 
+  /** From now on FLUSH and FUA are done elsewhere, and answered later. */
+  answerLater(sync: FileSync, waiter: Waiter): void {
+    this.#sync = sync;
+    this.#waiter = waiter;
+  }
+
   override close(): void {
+    this.#sync = null;
+    this.#waiter = null;
     this.unused(this);
   }
 
@@ -102,10 +94,13 @@ export class FileStorage extends PlainStorage implements Storage {
 
   flush(): number {
     if (this.file.failed) return ERROR.EIO;
+    const sync = this.#sync;
+    const waiter = this.#waiter;
     const error = attempt(() => {
       this.#checkSize();
-      fdatasync(this.file.fd);
+      if (sync === null) fdatasync(this.file.fd);
     });
+    if (error === ERROR.NONE && sync !== null && waiter !== null) return -sync.ask(waiter);
     if (error !== ERROR.NONE) this.file.failed = true;
     return error;
   }

@@ -92,6 +92,10 @@ export class RecordingStorage implements Storage {
     return 0;
   }
 
+  placed(): void {
+    // nothing is
+  }
+
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
     const error = this.base.store(at, bytes, from, until);
     if (error !== ERROR.NONE) return error;

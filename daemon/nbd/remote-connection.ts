@@ -3,7 +3,7 @@
 
 import { closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
 import { checkRequest, takeStatusPayload } from './check.js';
-import type { HandOver, Turn } from './connection.js';
+import type { HandOver, Turn } from './connection-host.js';
 import type { NbdCounters } from './counters.js';
 import type { Export } from './handshake.js';
 import {
@@ -43,6 +43,7 @@ export class RemoteConnection implements RemoteClient {
   readonly #requests: RemoteRequests;
   readonly #request = newRequest();
   #closing = false;
+  #closed = false;
   /** Its client has said goodbye: what is under way is answered, nothing more is heard. */
   #leaving = false;
   #largeWrites = false;
@@ -65,10 +66,6 @@ export class RemoteConnection implements RemoteClient {
     this.#requests = new RemoteRequests(this, host, handOver.exported.name, handOver.replies);
   }
 
-  get fd(): number {
-    return this.#fd;
-  }
-
   /** Nothing is under way. */
   get idle(): boolean {
     return (
@@ -85,12 +82,14 @@ export class RemoteConnection implements RemoteClient {
   }
 
   close(): void {
+    this.#closed = true;
     this.#requests.close();
     closeDescriptor(this.#fd);
   }
 
-  completed(piece: number, error: number, extents: number): void {
+  completed(piece: number, error: number, extents: number, reached: Set<number>): void {
     this.#requests.completed(piece, error, extents);
+    if (!this.#closed) reached.add(this.#fd);
   }
 
   /** Does what can be done now, within bounds. */

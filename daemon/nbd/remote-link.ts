@@ -2,32 +2,56 @@
 
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { type Opening, REPLY_NUMBERS } from './remote-messages.js';
+import { Staging } from './staging.js';
 
-/** A connection whose requests the main thread serves. */
+/** Somebody whose requests the main thread serves. */
 export interface RemoteClient {
-  readonly fd: number;
-  /** @param extents the number of them, for OPERATION.EXTENTS */
-  completed(piece: number, error: number, extents: number): void;
+  /**
+   * A request is done.
+   * @param extents the number of them, for OPERATION.EXTENTS
+   * @param reached gets the sockets of connections that can go on
+   */
+  completed(piece: number, error: number, extents: number, reached: Set<number>): void;
 }
 
 export class RemoteLink {
   readonly #clients = new Map<number, RemoteClient>();
+  /** Of connections that are over, for the next ones: a thread without an event loop never frees an Arena. */
+  readonly #stagings: Staging[] = [];
   #lastNumber = 0;
   #batch: number[] = [];
 
   constructor(private readonly port: MessagePort) {}
 
-  /** @returns the client's number, for submit() and close() */
-  open(client: RemoteClient, exported: string, staging: SharedArrayBuffer): number {
+  /** @returns the client's number */
+  attach(client: RemoteClient): number {
     const number = ++this.#lastNumber;
     this.#clients.set(number, client);
-    this.port.postMessage({ open: number, export: exported, staging } satisfies Opening);
     return number;
   }
 
+  /** Requests of a client that is attached are about this export from now on. @returns what its data goes through */
+  open(client: number, exported: string): Staging {
+    const staging = this.#stagings.pop() ?? new Staging();
+    this.port.postMessage({
+      open: client,
+      export: exported,
+      staging: staging.buffer,
+    } satisfies Opening);
+    return staging;
+  }
+
+  /** The client wants nothing more. It is told of what is under way all the same, and calls forget() then. */
   close(client: number): void {
-    this.#clients.delete(client);
+    this.flush();
     this.port.postMessage({ close: client } satisfies Opening);
+  }
+
+  /** Nothing of the client is under way any more. */
+  forget(client: number, staging: Staging): void {
+    this.#clients.delete(client);
+    staging.giveAll();
+    this.#stagings.push(staging);
   }
 
   submit(
@@ -48,7 +72,7 @@ export class RemoteLink {
     this.#batch = [];
   }
 
-  /** Hands out all replies that have arrived. @returns the sockets of clients that got some */
+  /** Hands out all replies that have arrived. @returns the sockets of connections that can go on */
   receive(): Set<number> {
     const reached = new Set<number>();
     for (
@@ -60,14 +84,10 @@ export class RemoteLink {
       if (!(replies instanceof Float64Array))
         throw new TypeError('the main thread sent no replies');
       for (let i = 0; i < replies.length; i += REPLY_NUMBERS) {
-        const [number = 0, piece = 0, error = 0, extents = 0] = replies.subarray(
-          i,
-          i + REPLY_NUMBERS,
-        );
-        const client = this.#clients.get(number);
-        if (client === undefined) continue;
-        client.completed(piece, error, extents);
-        reached.add(client.fd);
+        const client = this.#clients.get(replies[i] ?? 0);
+        if (client === undefined) throw new RangeError('a reply to a client that is unknown');
+        const [, piece = 0, error = 0, extents = 0] = replies.subarray(i, i + REPLY_NUMBERS);
+        client.completed(piece, error, extents, reached);
       }
     }
     return reached;

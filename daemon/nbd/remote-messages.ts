@@ -2,7 +2,7 @@
 // in staging memory of the connection, which both see.
 //
 //   thread -> daemon   { open, export, staging }     a client has chosen the export; `open` is the connection's number
-//                      { close }                     it has gone: what it waits for is withdrawn
+//                      { close }                     it has gone: what it waits for is withdrawn, and answered all the same
 //                      requests, of all connections, as a Float64Array: | connection | piece | operation | place | offset | length |
 //   daemon -> thread   replies, as a Float64Array:   | connection | piece | NBD error | extents |
 //                      and the thread's event is signalled, since it sleeps in its poller
@@ -15,7 +15,16 @@ export const REQUEST_NUMBERS = 6;
 export const REPLY_NUMBERS = 4;
 export const EXTENT_NUMBERS = 2;
 
-export const OPERATION = { READ: 0, WRITE: 1, FLUSH: 2, ZERO: 3, PUNCH: 4, EXTENTS: 5 } as const;
+export const OPERATION = {
+  READ: 0,
+  WRITE: 1,
+  FLUSH: 2,
+  ZERO: 3,
+  PUNCH: 4,
+  EXTENTS: 5,
+  /** fdatasync of the descriptor that stands in place of an offset: of a disk in a file, no export is concerned. */
+  SYNC: 6,
+} as const;
 
 export const openingSchema = z.union([
   z.object({ open: z.int(), export: z.string(), staging: z.instanceof(SharedArrayBuffer) }),

@@ -15,7 +15,7 @@ import { CHUNK, CHUNK_DONE, COMMAND, COMMAND_FLAG, ERROR, putUint64 } from './pr
 import type { RemoteClient, RemoteLink } from './remote-link.js';
 import { EXTENT_NUMBERS, OPERATION } from './remote-messages.js';
 import { newRequest, type Replies, type Request, STYLE } from './replies.js';
-import { Staging } from './staging.js';
+import type { Staging } from './staging.js';
 import { replyExtents } from './status-reply.js';
 
 const EXTENTS_BYTES = EXTENTS_MAX * EXTENT_NUMBERS * 8;
@@ -60,7 +60,7 @@ interface Piece {
 export class RemoteRequests {
   /** A reply was cut off in the middle: the connection can only be closed. */
   broken = false;
-  readonly #staging = new Staging();
+  readonly #staging: Staging;
   readonly #pieces: Piece[] = [];
   readonly #free: Piece[] = [];
   readonly #idleJobs: Job[] = [];
@@ -74,6 +74,9 @@ export class RemoteRequests {
   #filling: Piece | null = null;
   #filled = 0;
   #jobs = 0;
+  /** Pieces that are with the other thread. */
+  #flying = 0;
+  #closed = false;
 
   constructor(
     client: RemoteClient,
@@ -81,7 +84,8 @@ export class RemoteRequests {
     exported: string,
     private readonly replies: Replies,
   ) {
-    this.#number = host.remote.open(client, exported, this.#staging.buffer);
+    this.#number = host.remote.attach(client);
+    this.#staging = host.remote.open(this.#number, exported);
     for (let number = 0; number < REMOTE_PIECES_MAX; number++) {
       const place = { place: 0, bytes: 0, offset: 0, length: 0 };
       const piece = { number, job: null, ...place, error: ERROR.NONE, extents: 0 };
@@ -123,7 +127,14 @@ export class RemoteRequests {
   }
 
   close(): void {
+    this.#closed = true;
     this.host.remote.close(this.#number);
+    this.#forget();
+  }
+
+  /** The other thread may still write to the memory of what it has not told of. */
+  #forget(): void {
+    if (this.#closed && this.#flying === 0) this.host.remote.forget(this.#number, this.#staging);
   }
 
   /** Begins with a request that is right, and is copied. */
@@ -191,8 +202,10 @@ export class RemoteRequests {
     else this.advance();
   }
 
-  /** As RemoteClient. */
+  /** A piece is done. */
   completed(number: number, error: number, extents: number): void {
+    this.#flying--;
+    this.#forget();
     const piece = this.#pieces.at(number);
     if (piece === undefined) throw new RangeError(`piece ${number} was never handed over`);
     piece.error = error;
@@ -326,6 +339,7 @@ export class RemoteRequests {
   }
 
   #submit({ number, place, offset, length }: Piece, operation: number): void {
+    this.#flying++;
     this.host.remote.submit(this.#number, number, operation, place, offset, length);
   }
 }

@@ -1,6 +1,9 @@
-// The main thread's end of the channel to the disks' thread: does what NBD clients ask of files of volumes.
+// The main thread's end of the channel to the disks' thread: does what NBD clients ask of files of volumes, and has backing
+// files of disks made durable.
 
 import { setMaxListeners } from 'node:events';
+import { fdatasync } from 'node:fs';
+import { promisify } from 'node:util';
 import type { MessagePort } from 'node:worker_threads';
 import type { WakeEvent } from '../../native/index.js';
 import type { FileExport } from '../file-export.js';
@@ -21,6 +24,9 @@ const ERRORS: ReadonlyMap<ErrorCode, number> = new Map<ErrorCode, number>([
   ['ESHUTDOWN', ERROR.ESHUTDOWN],
 ]);
 
+/** In a thread of libuv's pool. */
+const syncFile = promisify(fdatasync);
+
 interface Client {
   readonly exported: FileExport;
   readonly staging: Uint8Array;
@@ -35,6 +41,7 @@ export class RemoteServer {
   #next = 0;
   #turnComes = false;
   #replies: number[] = [];
+  #closed = false;
 
   /**
    * @param wake of the disks' thread
@@ -52,6 +59,7 @@ export class RemoteServer {
 
   /** After the disks' thread has ended. */
   close(): void {
+    this.#closed = true;
     for (const { gone } of this.#clients.values()) gone.abort();
     this.#clients.clear();
     this.port.close();
@@ -105,11 +113,13 @@ export class RemoteServer {
     length: number,
   ): Promise<void> {
     const client = this.#clients.get(number);
-    if (client === undefined) return; // it went away
     let error: number = ERROR.NONE;
     let extents = 0;
     try {
-      extents = await perform(client, operation, place, offset, length);
+      if (operation === OPERATION.SYNC) await syncFile(offset);
+      else if (client === undefined)
+        error = ERROR.EIO; // it went away
+      else extents = await perform(client, operation, place, offset, length);
     } catch (cause) {
       const told = toWireError(cause);
       if (told === null) throw cause;
@@ -120,6 +130,7 @@ export class RemoteServer {
   }
 
   #sendReplies(): void {
+    if (this.#closed) return;
     this.port.postMessage(Float64Array.from(this.#replies));
     this.#replies = [];
     this.wake.signal();

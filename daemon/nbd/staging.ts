@@ -31,4 +31,8 @@ export class Staging {
     const first = place / GRANULE_BYTES;
     this.#taken.fill(0, first, first + Math.ceil(length / GRANULE_BYTES));
   }
+
+  giveAll(): void {
+    this.#taken.fill(0);
+  }
 }

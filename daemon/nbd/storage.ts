@@ -19,6 +19,13 @@ export const WALL: Clock = {
   advance: () => undefined,
 };
 
+/** A connection, as those know it who answer later: they have returned -id in place of an NBD error. */
+export interface Waiter {
+  /** Of its socket. */
+  readonly fd: number;
+  answered(id: number, error: number): void;
+}
+
 export interface Storage {
   /** Memory that data is sent from and received into. */
   readonly arena: Arena;
@@ -51,17 +58,20 @@ export interface Storage {
   readonly ranges: Float64Array;
   /** Fills `ranges` for payload from `at` to `end`, or as much of it as they hold. @returns how many; 0: place() says it all */
   scatter(at: number, end: number): number;
+  /** Payload was received there, from place(at) on. */
+  placed(at: number, length: number): void;
   /** Payload that was received elsewhere. @returns an NBD error */
   store(at: number, bytes: Uint8Array, from: number, until: number): number;
-  /** All of the payload is there. @returns an NBD error */
+  /** All of the payload is there. @returns an NBD error, or -id if it comes later (see Waiter) */
   endWrite(fua: boolean): number;
   /** The client went away in between: what it wrote is there in whole units, old or new. */
   abortWrite(): void;
 
+  /** @returns an NBD error, or -id if it comes later (see Waiter) */
   flush(): number;
   /** At most TURN_BYTES: the range reads as zeroes afterwards. `trim`: by TRIM, not WRITE_ZEROES. */
   zero(offset: number, length: number, keepBlocks: boolean, fast: boolean, trim: boolean): number;
-  /** All pieces of a request were zeroed. @returns an NBD error */
+  /** All pieces of a request were zeroed. @returns an NBD error, or -id if it comes later (see Waiter) */
   endZero(fua: boolean): number;
   /** Whether zero() would be fast. */
   zeroesFast(keepBlocks: boolean): boolean;
@@ -96,6 +106,10 @@ export abstract class PlainStorage {
 
   scatter(): number {
     return 0;
+  }
+
+  placed(_at: number, _length: number): void {
+    // it is where it belongs
   }
 
   abortWrite(): void {

@@ -4,15 +4,19 @@ import { SLOT_BYTES } from '../../engine/block/cache-slots.js';
 import { VolatileCache } from '../../engine/block/volatile-cache.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { RecordingSummary } from '../protocol/methods.js';
-import type { OpenableExport } from './connection.js';
+import { WrittenPages } from '../written-pages.js';
+import { BackingFile } from './backing-file.js';
+import type { OpenableExport } from './connection-host.js';
 import { type PlannedCut, planCut } from './cut.js';
 import { FaultStorage, type Staging } from './fault-storage.js';
-import { BackingFile, FileStorage } from './file-storage.js';
+import { FileStorage } from './file-storage.js';
+import { FileSync } from './file-sync.js';
 import { CONNECTIONS_MAX } from './limits.js';
 import { MemoryStorage } from './memory-storage.js';
 import type { DiskData } from './messages.js';
 import { Recorder, type RecordingOptions } from './recorder.js';
-import { attempt, type Storage } from './storage.js';
+import type { RemoteLink } from './remote-link.js';
+import { attempt, type Storage, type Waiter } from './storage.js';
 import { ThreadFaults } from './thread-faults.js';
 import { PINNED_PAGES_MAX, VolatileStorage } from './volatile-storage.js';
 
@@ -23,6 +27,7 @@ export class ThreadDisk implements OpenableExport {
   readonly readOnly: boolean;
   readonly faults: ThreadFaults;
   readonly #file: BackingFile | null;
+  readonly #sync: FileSync | null;
   readonly #cache: VolatileCache | null;
   readonly #cacheShape: DiskData['cache'];
   /** Of a disk in memory: it keeps nothing of a connection. */
@@ -33,14 +38,18 @@ export class ThreadDisk implements OpenableExport {
   #recorder: Recorder | null = null;
   #epoch = 0;
 
-  /** @param onFault called after each firing of a fault layer */
-  constructor(data: DiskData, onFault: () => void) {
+  /**
+   * @param remote makes files durable without holding up this thread; null: this thread does
+   * @param onFault called after each firing of a fault layer
+   */
+  constructor(data: DiskData, remote: RemoteLink | null, onFault: () => void) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
     this.sizeBytes = sizeBytes;
     this.readOnly = readOnly;
     this.#file = source.kind === 'file' ? new BackingFile(source.fd, sizeBytes, readOnly) : null;
+    this.#sync = this.#file === null || remote === null ? null : new FileSync(remote, this.#file);
     this.#cacheShape = data.cache;
     this.#cache = makeCache(data, this.#file?.fd ?? null);
     const changed = (): void => {
@@ -48,18 +57,30 @@ export class ThreadDisk implements OpenableExport {
     };
     this.faults = new ThreadFaults(name, sizeBytes, changed, onFault);
     this.#memory =
-      source.kind === 'memory' ? new MemoryStorage(source.fd, source.segments, sizeBytes) : null;
+      source.kind === 'memory'
+        ? new MemoryStorage(
+            source.fd,
+            source.segments,
+            sizeBytes,
+            new WrittenPages(sizeBytes, source.written),
+          )
+        : null;
   }
 
   get epoch(): number {
     return this.#epoch;
   }
 
-  open(): Storage {
+  open(waiter: Waiter): Storage {
     const { stack, clock } = this.faults;
     const disk = this.#openBase();
     disk.clock = clock;
     const base = this.#recorder?.watch(disk, this.#cache === null) ?? disk;
+    // What lies above a storage wants to hear at once how a flush has ended.
+    const isBare = base === disk && stack.layers.length === 0;
+    if (isBare && disk instanceof FileStorage && this.#sync !== null) {
+      disk.answerLater(this.#sync, waiter);
+    }
     return stack.layers.length === 0
       ? base
       : new FaultStorage(base, stack, clock, this.sizeBytes, this.#stagings);

@@ -72,11 +72,7 @@ export class Transmission {
         this.#read();
         return;
       case COMMAND.FLUSH:
-        this.replies.done(
-          this.request,
-          this.request.isLie ? ERROR.NONE : this.storage.flush(),
-          false,
-        );
+        this.answer(this.request.isLie ? ERROR.NONE : this.storage.flush());
         return;
       case COMMAND.BLOCK_STATUS:
         this.#blockStatus();
@@ -105,11 +101,13 @@ export class Transmission {
     this.answer(error);
   }
 
-  /** Answers a request without data, now or when its time has come. */
+  /** Answers a request without data, now or when its time has come. @param error or -id: it is not known yet */
   answer(error: number): void {
     const { request, replies } = this;
     const ids = this.#writeIds;
-    if (request.delayUs > 0) {
+    if (error < 0) {
+      this.later.hold(-error, request, ids);
+    } else if (request.delayUs > 0) {
       this.later.park(request, error, ids, this.storage.clock.nowUs());
     } else {
       for (const id of ids) this.#owed.push(id);

@@ -116,6 +116,10 @@ export class VolatileStorage implements Storage {
     return this.#incoming.scatter(at, end, this.ranges);
   }
 
+  placed(): void {
+    // it is seen at the end of the write
+  }
+
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
     const incoming = this.#incoming;
     while (from < until) {

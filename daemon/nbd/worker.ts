@@ -13,7 +13,8 @@ import {
 import { PinfoldError } from '../protocol/errors.js';
 import type { Cut } from '../protocol/methods.js';
 import { type Answer, Commands } from './commands.js';
-import { Connection, type Turn } from './connection.js';
+import { Connection } from './connection.js';
+import type { Turn } from './connection-host.js';
 import { NbdCounters } from './counters.js';
 import type { TlsState } from './handshake.js';
 import {
@@ -71,11 +72,11 @@ class DisksThread {
   constructor() {
     const data = workerDataSchema.parse(workerData);
     this.counters = new NbdCounters(data.counters);
+    this.remote = new RemoteLink(data.remotePort);
     this.#disks = data.disks.map(
-      (disk) => new ThreadDisk(disk, () => this.counters.add('faultsFired', 1)),
+      (disk) => new ThreadDisk(disk, this.remote, () => this.counters.add('faultsFired', 1)),
     );
     this.exports = [...this.#disks, ...data.remotes.map((each) => new RemoteExport(each))];
-    this.remote = new RemoteLink(data.remotePort);
     this.#listeners = new Set(data.listeners);
     this.#wakeFd = data.wakeFd;
     if (parentPort === null) throw new Error('this file runs as a worker');

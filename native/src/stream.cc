@@ -22,6 +22,12 @@ constexpr int kMaxPieces = 512;      // of one sendmsg; Linux takes 1024
 constexpr int kMaxReceivePieces = 256;  // of one recvmsg
 constexpr uint64_t kMaxRanges = 256;    // of one receive; the same number in native/arena.ts
 constexpr size_t kTripleNumbers = 3;
+constexpr uint64_t kBuffer = 0;  // places of triples
+constexpr uint64_t kArena = 1;
+constexpr uint64_t kZeroes = 2;
+
+// Never written: the host has one page for all of it.
+uint8_t zeroes[64 * 1024];
 
 std::string ShowFd(int fd) { return "fd " + std::to_string(fd); }
 
@@ -191,23 +197,23 @@ int Gather(const Arena& arena, std::span<uint8_t> buffer, std::span<const double
   int filled = 0;
   for (uint64_t index = first; index < count && filled < kMaxPieces; index++) {
     uint64_t place, offset, length;
-    if (!ToInteger(triples[index * kTripleNumbers], 1, &place) ||
+    if (!ToInteger(triples[index * kTripleNumbers], kZeroes, &place) ||
         !ToInteger(triples[index * kTripleNumbers + 1], kMaxSafeInteger, &offset) ||
         !ToInteger(triples[index * kTripleNumbers + 2], kMaxSafeInteger, &length) || skip > length ||
-        !(place == 1 ? arena.Contains(offset, length)
-                     : offset <= buffer.size() && length <= buffer.size() - offset)) {
+        (place == kArena && !arena.Contains(offset, length)) ||
+        (place == kBuffer && (offset > buffer.size() || length > buffer.size() - offset))) {
       *wrong = index;
       return -1;
     }
     offset += skip;
     length -= skip;
     skip = 0;
-    if (place == 0) {
+    if (place == kBuffer) {
       if (length > 0) vec[filled++] = {buffer.data() + offset, length};
       continue;
     }
     while (length > 0 && filled < kMaxPieces) {
-      vec[filled] = arena.Piece(offset, length);
+      vec[filled] = place == kArena ? arena.Piece(offset, length) : iovec{zeroes, std::min<size_t>(length, sizeof zeroes)};
       offset += vec[filled].iov_len;
       length -= vec[filled].iov_len;
       filled++;
@@ -236,7 +242,7 @@ napi_value ArenaSend(const Napi::CallbackInfo& info) {
     const double* triple = &triples[wrong * kTripleNumbers];
     return args.Fail(EINVAL, "sendmsg: triple " + std::to_string(wrong) + " is (" + ShowNumber(triple[0]) + ", " +
                                  ShowNumber(triple[1]) + ", " + ShowNumber(triple[2]) +
-                                 "), expected a range of the buffer (0) or of the arena (1)");
+                                 "), expected a range of the buffer (0), of the arena (1), or zeroes (2)");
   }
   msghdr message{};
   message.msg_iov = vec;

@@ -1,12 +1,14 @@
 // The server's side of a fuzzed connection, in this process: connections over socket pairs, whose turns are called one by
 // one. What comes back is judged by the reference, and the disks are compared with it.
 
-import { Connection, type OpenableExport } from '../../../../daemon/nbd/connection.js';
+import { Connection } from '../../../../daemon/nbd/connection.js';
+import type { OpenableExport } from '../../../../daemon/nbd/connection-host.js';
 import { NbdCounters } from '../../../../daemon/nbd/counters.js';
 import type { DiskData } from '../../../../daemon/nbd/messages.js';
 import { COMMAND, ERROR, OPTION } from '../../../../daemon/nbd/protocol.js';
 import type { Clock, Storage } from '../../../../daemon/nbd/storage.js';
 import { ThreadDisk } from '../../../../daemon/nbd/thread-disk.js';
+import { WrittenPages } from '../../../../daemon/written-pages.js';
 import {
   Arena,
   closeDescriptor,
@@ -79,9 +81,10 @@ export class FuzzedServer {
     this.#late = new LateDisk('late', memories.at(-1) ?? createMemory(SIZE), this.clock);
     this.#disks = EXPORTS.map((name, i) => {
       const memory = memories[i] ?? createMemory(SIZE);
-      const exported = name === 'late' ? this.#late : plainDisk(name, memory);
+      const plain = name === 'late' ? null : plainDisk(name, memory);
+      const exported = plain ?? this.#late;
       const { readOnly } = exported;
-      const storage = exported.open();
+      const storage = plain?.open({ fd: -1, answered: () => undefined }) ?? this.#late.open();
       return { exported, memory, storage, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
     });
     this.exports = this.#disks.map(({ exported }) => exported);
@@ -160,9 +163,10 @@ export class FuzzedServer {
 
 function plainDisk(name: string, memory: Memory): ThreadDisk {
   const { fd } = memory;
+  const segments = [...memory.segments];
   const source: DiskData['source'] = name.endsWith('file')
     ? { kind: 'file', fd }
-    : { kind: 'memory', fd, segments: [...memory.segments] };
+    : { kind: 'memory', fd, segments, written: new WrittenPages(SIZE).shared };
   const readOnly = name === 'locked';
   const unitBytes = name === 'cached' ? 512 : 4096;
   const cache = name.startsWith('cached')
@@ -170,6 +174,7 @@ function plainDisk(name: string, memory: Memory): ThreadDisk {
     : null;
   return new ThreadDisk(
     { name, description: name, sizeBytes: SIZE, readOnly, source, cache },
+    null,
     () => undefined,
   );
 }
