@@ -30,7 +30,10 @@ test('the ledger of the documentation fails without its flush, and not with it',
     t.regex(stdout, /exhaustive: every legal image of these points was checked/);
     if (variant === 'fixed') continue;
     t.regex(stdout, /FAILURE 1: value 1 counts, but is not whole/);
-    t.regex(stdout, /lost: {2}write #1, sector 1[678]\n {2}kept: {2}everything else, also write #2/);
+    t.regex(
+      stdout,
+      /lost: {2}write #1, sector 1[678]\n {2}kept: {2}everything else, also write #2/,
+    );
     t.notRegex(stdout, /FAILURE 2/);
   }
 });
