@@ -31,9 +31,11 @@ enum {
   AHEAD_BYTES = 256 * 1024,
   BATCH_REPLIES = 128,
   BATCH_BYTES = 1024 * 1024,
-  // A client with one connection and large requests is met half-way: a sleeping thread would share its CPU.
+  // A client with one connection and large requests is met half-way, as long as that pays off: a thread that sleeps is
+  // woken on its client's CPU.
   LARGE_BYTES = 64 * 1024,
   SPIN_NS = 50 * 1000,
+  SPINS_LEFT_OUT_MAX = 63,
 };
 
 struct __attribute__((packed)) request {
@@ -64,6 +66,7 @@ struct connection {
   int reply_count, piece_count;
   size_t bytes;
   int large;
+  int sleeps_at_once, spin_penalty;
 };
 
 static uint8_t *disk;
@@ -87,11 +90,14 @@ static size_t receive(struct connection *c, struct iovec *pieces, int count) {
   struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
   ssize_t got = -1;
   errno = EAGAIN;
-  if (c->large && connections == 1) {
+  if (c->large && connections == 1 && c->sleeps_at_once-- <= 0) {
     int64_t until = now_ns() + SPIN_NS;
     do {
       got = recvmsg(c->fd, &message, MSG_DONTWAIT);
     } while (got < 0 && errno == EAGAIN && now_ns() < until);
+    c->spin_penalty = got >= 0 ? 0 : 2 * c->spin_penalty + 1;
+    if (c->spin_penalty > SPINS_LEFT_OUT_MAX) c->spin_penalty = SPINS_LEFT_OUT_MAX;
+    c->sleeps_at_once = c->spin_penalty;
   }
   if (got < 0 && errno == EAGAIN) got = recvmsg(c->fd, &message, 0);
   if (got <= 0) leave(c);

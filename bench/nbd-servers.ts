@@ -12,6 +12,8 @@ import { MIB } from './rig.js';
 
 export const SERVERS = ['limit', 'pinfold', 'nbdkit', 'qemu'] as const;
 export type Server = (typeof SERVERS)[number];
+/** The export of Pinfold that can lose power; the others have one export, which has no name. */
+export const VOLATILE_EXPORT = 'volatile';
 
 /** The file system in memory that qemu-nbd's raw image lies in. */
 const TMPFS = '/dev/shm';
@@ -57,6 +59,7 @@ export class NbdServers {
         child('../clients/cli/pinfold.js', [
           ...['serve', '--socket', ipc, '--nbd-socket', socket('pinfold')],
           ...['--disk', `bench,size=${String(diskMib)}M`],
+          ...['--disk', `${VOLATILE_EXPORT},size=${String(diskMib)}M,cache=volatile`],
         ]),
       )
       .set('nbdkit', run('nbdkit', ['-f', '-U', socket('nbdkit'), 'memory', `${String(diskMib)}M`]))
@@ -65,8 +68,8 @@ export class NbdServers {
     await Promise.all(SERVERS.map((server) => socketThere(socket(server), children)));
   }
 
-  uri(server: Server): string {
-    return `nbd+unix:///?socket=${this.#socket(server)}`;
+  uri(server: Server, name = ''): string {
+    return `nbd+unix:///${name}?socket=${this.#socket(server)}`;
   }
 
   /** @throws Error if it does not run */

@@ -6,7 +6,13 @@ import type { Target } from './target.js';
 
 /** Where a disk's bytes lie, for a thread that serves them by itself. The disk keeps owning it. */
 export type DiskStorage =
-  | { readonly kind: 'memory'; readonly fd: number; readonly segments: SharedArrayBuffer[] }
+  | {
+      readonly kind: 'memory';
+      readonly fd: number;
+      readonly segments: SharedArrayBuffer[];
+      /** WrittenPages.shared: who writes or discards has to tell. */
+      readonly written: SharedArrayBuffer;
+    }
   | { readonly kind: 'file'; readonly fd: number };
 
 /** A volatile write cache in front of a disk; see docs/power-cuts.md. */

@@ -2,45 +2,12 @@
 
 import { createMemory, type Memory } from '../native/index.js';
 import { checkDiskRange, checkDiskWritable, type Disk, type DiskStorage } from './disk.js';
+import { MemoryBytes } from './memory-bytes.js';
 import type { InlineBytes } from './target.js';
+import { WrittenPages } from './written-pages.js';
 
 /** Memory given back in one turn of the event loop: about a millisecond. */
 const DISCARD_TURN_BYTES = 16 * 1024 * 1024;
-
-/** Copies to and from memory in segments. */
-class SegmentBytes implements InlineBytes {
-  readonly #segmentBytes: number;
-  readonly #segments: readonly SharedArrayBuffer[];
-
-  constructor(memory: Memory) {
-    this.#segmentBytes = memory.segmentBytes;
-    this.#segments = memory.segments;
-  }
-
-  copyOut(offset: number, target: Uint8Array): void {
-    for (let done = 0; done < target.byteLength; ) {
-      const piece = this.#piece(offset + done, target.byteLength - done);
-      target.set(piece, done);
-      done += piece.byteLength;
-    }
-  }
-
-  copyIn(offset: number, data: Uint8Array): void {
-    for (let done = 0; done < data.byteLength; ) {
-      const piece = this.#piece(offset + done, data.byteLength - done);
-      const whole = done === 0 && piece.byteLength === data.byteLength;
-      piece.set(whole ? data : data.subarray(done, done + piece.byteLength));
-      done += piece.byteLength;
-    }
-  }
-
-  #piece(offset: number, lengthBytes: number): Uint8Array {
-    const start = offset % this.#segmentBytes;
-    const segment = this.#segments.at(Math.floor(offset / this.#segmentBytes));
-    if (segment === undefined) throw new RangeError(`offset ${offset} is outside the memory`);
-    return new Uint8Array(segment, start, Math.min(lengthBytes, segment.byteLength - start));
-  }
-}
 
 export class MemoryDisk implements Disk {
   readonly label: string;
@@ -48,6 +15,7 @@ export class MemoryDisk implements Disk {
   readonly backing = 'memory';
   readonly inline: InlineBytes;
   readonly #memory: Memory;
+  readonly #written: WrittenPages;
 
   constructor(
     readonly name: string,
@@ -56,11 +24,13 @@ export class MemoryDisk implements Disk {
   ) {
     this.label = `disk ${name}`;
     this.#memory = createMemory(sizeBytes, { name: `pinfold-disk-${name}` });
-    this.inline = new SegmentBytes(this.#memory);
+    this.#written = new WrittenPages(sizeBytes);
+    this.inline = new MemoryBytes(this.#memory.segments, this.#written);
   }
 
   get storage(): DiskStorage {
-    return { kind: 'memory', fd: this.#memory.fd, segments: [...this.#memory.segments] };
+    const { fd, segments } = this.#memory;
+    return { kind: 'memory', fd, segments: [...segments], written: this.#written.shared };
   }
 
   checkRead(offset: number, lengthBytes: number): void {
@@ -91,7 +61,9 @@ export class MemoryDisk implements Disk {
     checkDiskWritable(this, 'discard');
     checkDiskRange(this, 'discard', offset, lengthBytes, 'EINVAL');
     for (let done = 0; done < lengthBytes && !signal.aborted; done += DISCARD_TURN_BYTES) {
-      this.#memory.discard(offset + done, Math.min(DISCARD_TURN_BYTES, lengthBytes - done));
+      const at = offset + done;
+      const piece = Math.min(DISCARD_TURN_BYTES, lengthBytes - done);
+      this.#written.discard(at, piece, () => this.#memory.discard(at, piece));
       await new Promise((resolve) => setImmediate(resolve));
     }
   }

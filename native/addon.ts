@@ -91,6 +91,16 @@ export interface Addon {
     from: number,
     until: number,
   ): number;
+  arenaReceiveScattered(
+    arena: ArenaHandle,
+    fd: number,
+    pairs: Float64Array,
+    count: number,
+    unit: number,
+    buffer: Uint8Array,
+    from: number,
+    until: number,
+  ): number;
   arenaSend(
     arena: ArenaHandle,
     fd: number,
@@ -149,6 +159,7 @@ const FUNCTIONS = {
   clearEvent: true,
   socketPair: true,
   arenaReceive: true,
+  arenaReceiveScattered: true,
   arenaSend: true,
   setTimerSlack: true,
   threadId: true,

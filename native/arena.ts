@@ -1,6 +1,9 @@
 // File I/O straight between a descriptor and shared memory, without a copy in between.
 import { type ArenaHandle, addon } from './addon.js';
 
+/** Of one receiveScattered(). */
+export const RECEIVE_RANGES_MAX = 256;
+
 /**
  * Consecutive segments of shared memory seen as one range of bytes. Each thread makes its own over views of the same
  * SharedArrayBuffers. All calls block the thread: never make them on an event loop that serves others.
@@ -61,8 +64,25 @@ export class Arena {
   }
 
   /**
+   * As receive(), into several ranges of the arena, one after the other.
+   * @param pairs (offsetBytes, lengthBytes) each, the first `count`: 1 to RECEIVE_RANGES_MAX. All but the first begin, and
+   *   all but the last end, at a multiple of `unit`.
+   */
+  receiveScattered(
+    fd: number,
+    pairs: Float64Array,
+    count: number,
+    unit: number,
+    buffer: Uint8Array,
+    from: number,
+    until: number,
+  ): number {
+    return addon.arenaReceiveScattered(this.#handle, fd, pairs, count, unit, buffer, from, until);
+  }
+
+  /**
    * Sends ranges of a buffer and of the arena to a stream socket without waiting, in one system call of at most 512 pieces.
-   * @param triples (place, offset, length) each, place as in PLACE; from number `first` to below `count`.
+   * @param triples (place, offset, length) each, place as in PLACE, where ZEROES needs no offset; from number `first` to below `count`.
    * @param skip bytes of the first triple that were sent before.
    * @returns bytes sent, perhaps fewer than there are; WOULD_BLOCK, GONE.
    * @throws NativeError EINVAL naming the triple that is wrong, EBADF, ENOTSOCK.

@@ -7,7 +7,7 @@ export const WOULD_BLOCK = -1;
 export const GONE = -2;
 
 /** What a triple of Arena.send() is a range of. */
-export const PLACE = { BUFFER: 0, ARENA: 1 } as const;
+export const PLACE = { BUFFER: 0, ARENA: 1, ZEROES: 2 } as const;
 export const TRIPLE_NUMBERS = 3;
 
 /** What to wait for: a sum. */

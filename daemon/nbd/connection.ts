@@ -143,6 +143,11 @@ export class Connection<E extends OpenableExport> implements Waiter {
     );
   }
 
+  /** It waits for a time only: an end of its socket is not heard by receiving. */
+  get deaf(): boolean {
+    return this.#interest === INTEREST.NONE;
+  }
+
   /** The clock of its disk, and when the next postponed answer is due by it; Infinity if there is none. */
   get clock(): Clock {
     return this.#storage?.clock ?? WALL;
@@ -233,12 +238,21 @@ export class Connection<E extends OpenableExport> implements Waiter {
     );
     const staged = this.#tail - this.#head;
     if (staged === 0) {
-      const piece = storage.placeBytes(this.#writeAt, this.#writeEnd);
+      const count = storage.scatter(this.#writeAt, this.#writeEnd);
+      const piece =
+        count > 0
+          ? sumOfLengths(storage.ranges, count)
+          : storage.placeBytes(this.#writeAt, this.#writeEnd);
       const last = this.#writeAt + piece === this.#writeEnd;
       const ahead = last ? (this.#largeWrites ? this.#headerBytes : RECEIVE_BYTES) : 0;
-      const got = arena.receive(this.fd, at, piece, UNIT_BYTES, this.#buffer, 0, ahead);
+      const buffer = this.#buffer;
+      const got =
+        count > 0
+          ? arena.receiveScattered(this.fd, storage.ranges, count, UNIT_BYTES, buffer, 0, ahead)
+          : arena.receive(this.fd, at, piece, UNIT_BYTES, buffer, 0, ahead);
       if (got > 0) {
         const direct = Math.min(got, piece);
+        storage.placed(this.#writeAt, direct);
         this.#writeAt += direct;
         this.#tail = got - direct;
         this.#drained = got < piece + ahead;
@@ -496,4 +510,11 @@ export class Connection<E extends OpenableExport> implements Waiter {
     this.#transmission?.written(this.#writeError);
     return true;
   }
+}
+
+/** Of pairs (place, length). */
+function sumOfLengths(ranges: Float64Array, count: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += ranges[2 * i + 1] ?? 0;
+  return sum;
 }

@@ -111,6 +111,18 @@ export class FaultStorage implements Storage {
     return this.below.placeBytes(at + this.#shift, end + this.#shift);
   }
 
+  get ranges(): Float64Array {
+    return this.below.ranges;
+  }
+
+  scatter(at: number, end: number): number {
+    return this.below.scatter(at + this.#shift, end + this.#shift);
+  }
+
+  placed(at: number, length: number): void {
+    this.below.placed(at + this.#shift, length);
+  }
+
   /** What is lost is written as it was. */
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
     const lost = this.#lost;

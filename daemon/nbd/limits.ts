@@ -50,6 +50,8 @@ export const REPLY_ROOM_BYTES = 20 * 1024;
 export const REPLY_ROOM_PIECES = 32;
 /** From this length on a READ looks for holes. */
 export const HOLE_SEARCH_BYTES = 64 * 1024;
+/** Runs of data and of zeroes that a READ from memory is sent in; the rest of it is sent as data. */
+export const READ_RUNS_MAX = 8;
 /** Memory of a connection for data that does not lie in memory: a disk in a file is read in such pieces. */
 export const STAGING_BYTES = 1024 * 1024;
 /** What one connection may discard, zero or read before others get their turn. */

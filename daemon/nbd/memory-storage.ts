@@ -1,6 +1,10 @@
-// A plain disk in memory, as a connection reads and writes it: data is sent and received where it lies.
+// A plain disk in memory, as a connection reads and writes it: data is sent and received where it lies. What was never
+// written is sent from elsewhere, so that reading gives it no memory.
 
 import { Arena, fallocate, nextData, nextHole } from '../../native/index.js';
+import { MemoryBytes } from '../memory-bytes.js';
+import type { WrittenPages } from '../written-pages.js';
+import { READ_RUNS_MAX } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
 import { attempt, extentFrom, PlainStorage, type Storage } from './storage.js';
@@ -8,18 +12,17 @@ import { attempt, extentFrom, PlainStorage, type Storage } from './storage.js';
 export class MemoryStorage extends PlainStorage implements Storage {
   readonly pieceBytesMax = Number.MAX_SAFE_INTEGER;
   readonly arena: Arena;
-  readonly #views: readonly Uint8Array[];
-  readonly #segmentBytes: number;
+  readonly #bytes: MemoryBytes;
 
   constructor(
     private readonly fd: number,
     segments: readonly SharedArrayBuffer[],
     private readonly sizeBytes: number,
+    private readonly written: WrittenPages,
   ) {
     super();
-    this.#views = segments.map((segment) => new Uint8Array(segment));
-    this.#segmentBytes = segments.at(0)?.byteLength ?? 1;
-    this.arena = new Arena(this.#views);
+    this.#bytes = new MemoryBytes(segments, written);
+    this.arena = new Arena(this.#bytes.views);
   }
 
   canRead(): boolean {
@@ -27,20 +30,21 @@ export class MemoryStorage extends PlainStorage implements Storage {
   }
 
   read(offset: number, length: number, replies: Replies): number {
-    replies.data(offset, length);
+    const end = offset + length;
+    let at = offset;
+    for (let runs = 0; runs < READ_RUNS_MAX && at < end; runs++) {
+      const isWritten = this.written.has(at);
+      const next = this.written.runEnd(at, end, isWritten);
+      if (isWritten) replies.data(at, next - at);
+      else replies.zeroes(next - at);
+      at = next;
+    }
+    replies.data(at, end - at);
     return ERROR.NONE;
   }
 
   copy(offset: number, target: Uint8Array): number {
-    for (let at = offset, done = 0; done < target.length; ) {
-      const view = this.#views.at(Math.floor(at / this.#segmentBytes));
-      if (view === undefined) return ERROR.EIO;
-      const within = at % this.#segmentBytes;
-      const piece = view.subarray(within, within + target.length - done);
-      target.set(piece, done);
-      at += piece.length;
-      done += piece.length;
-    }
+    this.#bytes.copyOut(offset, target);
     return ERROR.NONE;
   }
 
@@ -52,16 +56,12 @@ export class MemoryStorage extends PlainStorage implements Storage {
     return end - at;
   }
 
+  override placed(at: number, length: number): void {
+    this.written.note(at, length);
+  }
+
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
-    for (let to = at, done = from; done < until; ) {
-      const view = this.#views.at(Math.floor(to / this.#segmentBytes));
-      if (view === undefined) return ERROR.EIO;
-      const within = to % this.#segmentBytes;
-      const length = Math.min(until - done, view.byteLength - within);
-      view.set(bytes.subarray(done, done + length), within);
-      to += length;
-      done += length;
-    }
+    this.#bytes.copyIn(at, bytes.subarray(from, until));
     return ERROR.NONE;
   }
 
@@ -75,16 +75,15 @@ export class MemoryStorage extends PlainStorage implements Storage {
   }
 
   zero(offset: number, length: number, keepBlocks: boolean): number {
-    if (!keepBlocks) return attempt(() => fallocate(this.fd, 'punch', offset, length));
-    for (let at = offset; at < offset + length; ) {
-      const view = this.#views.at(Math.floor(at / this.#segmentBytes));
-      if (view === undefined) return ERROR.EIO;
-      const within = at % this.#segmentBytes;
-      const piece = Math.min(offset + length - at, view.byteLength - within);
-      view.fill(0, within, within + piece);
-      at += piece;
-    }
+    if (!keepBlocks) return this.#discard(offset, length);
+    this.#bytes.clear(offset, length);
     return ERROR.NONE;
+  }
+
+  #discard(offset: number, length: number): number {
+    return attempt(() => {
+      this.written.discard(offset, length, () => fallocate(this.fd, 'punch', offset, length));
+    });
   }
 
   endZero(): number {
@@ -96,6 +95,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
   }
 
   dataFrom(offset: number): number {
+    if (this.written.has(offset)) return offset;
     return extentFrom(() => nextData(this.fd, offset), offset, this.sizeBytes);
   }
 

@@ -17,6 +17,8 @@ export const diskDataSchema = z.object({
       kind: z.literal('memory'),
       fd: z.int(),
       segments: z.array(z.instanceof(SharedArrayBuffer)),
+      /** WrittenPages.shared */
+      written: z.instanceof(SharedArrayBuffer),
     }),
     z.object({ kind: z.literal('file'), fd: z.int() }),
   ]),

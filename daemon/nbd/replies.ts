@@ -105,6 +105,11 @@ export class Replies {
     if (length > 0) this.#push(PLACE.ARENA, at, length);
   }
 
+  /** Zeroes that lie nowhere, after what was appended last. */
+  zeroes(length: number): void {
+    if (length > 0) this.#push(PLACE.ZEROES, 0, length);
+  }
+
   simple({ cookie }: Request, error: number): void {
     const at = this.reserve(BYTES.SIMPLE_REPLY);
     putUint32(this.buffer, at, MAGIC.SIMPLE_REPLY);

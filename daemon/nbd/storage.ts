@@ -54,6 +54,12 @@ export interface Storage {
   place(at: number): number;
   /** How many bytes from place(at) on are in one piece, up to that for `end`. */
   placeBytes(at: number, end: number): number;
+  /** Where payload goes that place() has in several pieces: pairs of place and length. */
+  readonly ranges: Float64Array;
+  /** Fills `ranges` for payload from `at` to `end`, or as much of it as they hold. @returns how many; 0: place() says it all */
+  scatter(at: number, end: number): number;
+  /** Payload was received there, from place(at) on. */
+  placed(at: number, length: number): void;
   /** Payload that was received elsewhere. @returns an NBD error */
   store(at: number, bytes: Uint8Array, from: number, until: number): number;
   /** All of the payload is there. @returns an NBD error, or -id if it comes later (see Waiter) */
@@ -81,8 +87,12 @@ export interface Storage {
   close(): void;
 }
 
+/** Of a storage that scatters nothing. */
+export const NO_RANGES = new Float64Array(0);
+
 /** What a storage does that asks nobody, delays nothing and keeps nothing. */
 export abstract class PlainStorage {
+  readonly ranges = NO_RANGES;
   clock: Clock = WALL;
   readonly writeId: number = 0;
 
@@ -92,6 +102,14 @@ export abstract class PlainStorage {
 
   beginWrite(): number {
     return ERROR.NONE;
+  }
+
+  scatter(): number {
+    return 0;
+  }
+
+  placed(_at: number, _length: number): void {
+    // it is where it belongs
   }
 
   abortWrite(): void {

@@ -4,6 +4,7 @@ import { SLOT_BYTES } from '../../engine/block/cache-slots.js';
 import { VolatileCache } from '../../engine/block/volatile-cache.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { RecordingSummary } from '../protocol/methods.js';
+import { WrittenPages } from '../written-pages.js';
 import { BackingFile } from './backing-file.js';
 import type { OpenableExport } from './connection.js';
 import { type PlannedCut, planCut } from './cut.js';
@@ -56,7 +57,14 @@ export class ThreadDisk implements OpenableExport {
     };
     this.faults = new ThreadFaults(name, sizeBytes, changed, onFault);
     this.#memory =
-      source.kind === 'memory' ? new MemoryStorage(source.fd, source.segments, sizeBytes) : null;
+      source.kind === 'memory'
+        ? new MemoryStorage(
+            source.fd,
+            source.segments,
+            sizeBytes,
+            new WrittenPages(sizeBytes, source.written),
+          )
+        : null;
   }
 
   get epoch(): number {

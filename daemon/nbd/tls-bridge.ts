@@ -49,7 +49,7 @@ export class TlsBridge {
 
   /** Waits for the handshake of that client, and then carries its bytes. */
   take({ client, plain }: HandOver): void {
-    const outer = new Socket({ fd: client, allowHalfOpen: true });
+    const outer = new Socket({ fd: client });
     const inner = new Socket({ fd: plain, allowHalfOpen: true });
     const crossing = { outer, inner, inHandshake: true };
     this.#crossings.set(plain, crossing);
@@ -91,6 +91,8 @@ export class TlsBridge {
     }
     const { inner } = crossing;
     crossing.inHandshake = false;
+    // From now on a client that says nothing more may still be told something; before, it ends the handshake.
+    secure.allowHalfOpen = true;
     secure.on('error', () => undefined);
     secure.pipe(inner);
     inner.pipe(secure);

@@ -3,8 +3,15 @@
 
 import { SLOT_BYTES, ZERO_SLOTS } from '../../engine/block/cache-slots.js';
 import { FOUND, Incoming, type VolatileCache } from '../../engine/block/volatile-cache.js';
-import { type Arena, NativeError, nextData, nextHole, preadInto } from '../../native/index.js';
-import { DIRECT_WRITE_BYTES, REPLY_PIECES, REPLY_ROOM_PIECES, STAGING_BYTES } from './limits.js';
+import {
+  type Arena,
+  NativeError,
+  nextData,
+  nextHole,
+  preadInto,
+  RECEIVE_RANGES_MAX,
+} from '../../native/index.js';
+import { REPLY_PIECES, REPLY_ROOM_PIECES, STAGING_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
 import { attempt, type Clock, extentFrom, type Storage, WALL } from './storage.js';
@@ -20,6 +27,7 @@ export class VolatileStorage implements Storage {
   clock: Clock = WALL;
   readonly pieceBytesMax = STAGING_BYTES;
   writeId = 0;
+  readonly ranges = new Float64Array(2 * RECEIVE_RANGES_MAX);
   readonly #incoming = new Incoming();
   /** Pairs of first slot and count. */
   readonly #pinned = new Uint32Array(2 * REPLY_PIECES);
@@ -96,16 +104,20 @@ export class VolatileStorage implements Storage {
     return this.cache.begin(this.#incoming, offset, length) ? ERROR.NONE : ERROR.ENOMEM;
   }
 
-  /** Where slots lie scattered, one receive for many of them and a copy is less than one receive for each. */
   place(at: number): number {
-    const incoming = this.#incoming;
-    const end = incoming.offset + incoming.length;
-    const piece = incoming.placeBytes(at, end);
-    return piece >= DIRECT_WRITE_BYTES || at + piece === end ? incoming.place(at) : -1;
+    return this.#incoming.place(at);
   }
 
   placeBytes(at: number, end: number): number {
     return this.#incoming.placeBytes(at, end);
+  }
+
+  scatter(at: number, end: number): number {
+    return this.#incoming.scatter(at, end, this.ranges);
+  }
+
+  placed(): void {
+    // it is seen at the end of the write
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
@@ -135,10 +147,10 @@ export class VolatileStorage implements Storage {
   }
 
   zero(offset: number, length: number, keepBlocks: boolean, _fast: boolean, trim: boolean): number {
+    const { cache } = this;
+    if (keepBlocks && !cache.begin(this.#incoming, offset, length)) return ERROR.ENOMEM;
     const error = attempt(() => {
-      this.writeId = keepBlocks
-        ? this.#writeZeroes(offset, length)
-        : this.cache.zero(trim, offset, length);
+      this.writeId = keepBlocks ? this.#writeZeroes() : cache.zero(trim, offset, length);
     });
     if (error === ERROR.NONE) this.#zeroed.push(this.writeId);
     else this.#zeroed.length = 0;
@@ -221,10 +233,9 @@ export class VolatileStorage implements Storage {
   }
 
   /** With NO_HOLE: zeroes that take memory, as data does. */
-  #writeZeroes(offset: number, length: number): number {
+  #writeZeroes(): number {
     const { cache } = this;
     const incoming = this.#incoming;
-    if (!cache.begin(incoming, offset, length)) throw new RangeError('no slots for zeroes');
     for (let i = 0; i < incoming.count; i++) cache.slots.zero(incoming.slots[i], 0, SLOT_BYTES);
     return cache.commit(incoming);
   }

@@ -209,7 +209,7 @@ class DisksThread {
   /** A connection that receives nothing for now would hear of its end again and again. */
   #turnBroken(fd: number): void {
     const connection = this.#connections.get(fd);
-    if (connection instanceof RemoteConnection && connection.deaf) this.#close(fd, connection);
+    if (connection?.deaf === true) this.#close(fd, connection);
     else this.#turn(fd);
   }
 

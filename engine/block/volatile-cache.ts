@@ -47,6 +47,31 @@ export class Incoming {
       page++;
     return Math.min((page + 1) * SLOT_BYTES, end) - at;
   }
+
+  /**
+   * Where the payload from `at` to `end` goes, if that is in several pieces.
+   * @param ranges gets pairs (place, length), as many as it holds
+   * @returns how many; 0 if it is one piece
+   */
+  scatter(at: number, end: number, ranges: Float64Array): number {
+    const { slots } = this;
+    const first = Math.floor(this.offset / SLOT_BYTES);
+    const last = Math.ceil(end / SLOT_BYTES) - 1 - first;
+    let nth = Math.floor(at / SLOT_BYTES) - first;
+    let count = 0;
+    for (let from = at; from < end && count < ranges.length; count += 2) {
+      const slot = slots[nth];
+      const before = slot - nth;
+      do nth++;
+      while (nth <= last && slots[nth] === before + nth);
+      const until = nth > last ? end : (first + nth) * SLOT_BYTES;
+      if (count === 0 && until === end) return 0;
+      ranges[count] = slot * SLOT_BYTES + (count === 0 ? at % SLOT_BYTES : 0);
+      ranges[count + 1] = until - from;
+      from = until;
+    }
+    return count / 2;
+  }
 }
 
 export interface CacheShape {
@@ -161,7 +186,7 @@ export class VolatileCache {
   /**
    * All of the payload is there: the write becomes visible, as the newest version of each of its units (B2).
    * @returns its number; 0 if it is empty
-   * @throws NativeError if the floor can't be stored; the write did not take place then
+   * @throws NativeError if the floor can't be stored: the write has taken place, or not
    */
   commit(incoming: Incoming): number {
     const { offset, length, count } = incoming;
@@ -180,6 +205,7 @@ export class VolatileCache {
     for (let i = 0; i < count; i++) this.#push(first + i, incoming.slots[i]);
     this.#incomingPages -= count;
     incoming.count = 0;
+    this.#makeRoom(0);
     return seq;
   }
 
@@ -215,6 +241,7 @@ export class VolatileCache {
       else if (this.#floor.empty && this.#pages.get(page) === FLOOR) this.#log.push(SKIP);
       else this.#push(page, zeroes);
     }
+    this.#makeRoom(0);
     return seq;
   }
 

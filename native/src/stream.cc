@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "arena.h"
@@ -18,8 +19,15 @@ namespace {
 constexpr double kWouldBlock = -1;  // the same numbers in native/stream.ts
 constexpr double kGone = -2;
 constexpr int kMaxPieces = 512;      // of one sendmsg; Linux takes 1024
-constexpr int kMaxReceivePieces = 64;  // of one recvmsg
+constexpr int kMaxReceivePieces = 256;  // of one recvmsg
+constexpr uint64_t kMaxRanges = 256;    // of one receive; the same number in native/arena.ts
 constexpr size_t kTripleNumbers = 3;
+constexpr uint64_t kBuffer = 0;  // places of triples
+constexpr uint64_t kArena = 1;
+constexpr uint64_t kZeroes = 2;
+
+// Never written: the host has one page for all of it.
+uint8_t zeroes[64 * 1024];
 
 std::string ShowFd(int fd) { return "fd " + std::to_string(fd); }
 
@@ -36,36 +44,117 @@ uint64_t WholeUnits(uint64_t at, uint64_t wanted, uint64_t available, uint64_t u
   return end > at ? end - at : 0;
 }
 
-struct ReceiveTask {
-  int fd;
-  Arena* arena;
-  uint64_t at;
-  uint64_t length;
-  std::span<uint8_t> rest;
+// A range of the arena, or several that are filled one after the other: a list of pairs (offset, length).
+class Target {
+ public:
+  Target(const Arena& arena, uint64_t at, uint64_t length) : arena_(arena), at_(at), length_(length) {}
+
+  // All pairs must lie in the arena. Other threads could change them, so each is read once.
+  bool Set(std::span<const double> pairs, uint64_t count) {
+    for (uint64_t index = 0; index < count; index++) {
+      if (!ToInteger(pairs[2 * index], kMaxSafeInteger, &ranges_[index].at) ||
+          !ToInteger(pairs[2 * index + 1], kMaxSafeInteger, &ranges_[index].length) ||
+          !arena_.Contains(ranges_[index].at, ranges_[index].length)) {
+        return false;
+      }
+      length_ += ranges_[index].length;
+    }
+    at_ = count > 0 ? ranges_[0].at : 0;
+    count_ = count;
+    return true;
+  }
+
+  uint64_t at() const { return at_; }
+  uint64_t length() const { return length_; }
+
+  // Fills vec with the pieces from byte `from` to below `until`, as many as fit. Returns their number; *end is where they end.
+  int Gather(uint64_t from, uint64_t until, iovec* vec, int max, uint64_t* end) const {
+    if (count_ == 0) return GatherRange(at_, from, until, vec, max, end);
+    int filled = 0;
+    uint64_t start = 0;
+    *end = from;
+    for (uint64_t index = 0; index < count_ && *end < until && filled < max; index++) {
+      const Range& range = ranges_[index];
+      if (start + range.length > *end) {
+        uint64_t stop = std::min(start + range.length, until);
+        filled += GatherRange(range.at - start, *end, stop, vec + filled, max - filled, end);
+      }
+      start += range.length;
+    }
+    return filled;
+  }
+
+ private:
+  struct Range {
+    uint64_t at;
+    uint64_t length;
+  };
+
+  // Bytes `from` to below `until` of what begins at `base`, which may be below 0 if `from` makes up for it.
+  int GatherRange(uint64_t base, uint64_t from, uint64_t until, iovec* vec, int max, uint64_t* end) const {
+    int filled = 0;
+    while (from < until && filled < max) {
+      vec[filled] = arena_.Piece(base + from, until - from);
+      from += vec[filled++].iov_len;
+    }
+    *end = from;
+    return filled;
+  }
+
+  const Arena& arena_;
+  uint64_t at_;
+  uint64_t length_;
+  uint64_t count_ = 0;
+  Range ranges_[kMaxRanges];
 };
 
-// One recvmsg; the arena's part goes on until it is complete, since those bytes were seen to be there. Returns the bytes,
-// -errno if nothing came.
-int64_t ReceiveBoth(const ReceiveTask& task) {
+// One recvmsg; the target's part goes on until byte `length` of it, since those bytes were seen to be there. Returns the
+// bytes, -errno if nothing came.
+int64_t ReceiveBoth(int fd, const Target& target, uint64_t length, std::span<uint8_t> rest) {
   uint64_t done = 0;
   while (true) {
     iovec vec[kMaxReceivePieces + 1];
-    int count = 0;
-    uint64_t covered = done;
-    while (covered < task.length && count < kMaxReceivePieces) {
-      vec[count] = task.arena->Piece(task.at + covered, task.length - covered);
-      covered += vec[count++].iov_len;
-    }
-    if (covered == task.length && !task.rest.empty()) vec[count++] = {task.rest.data(), task.rest.size()};
+    uint64_t covered;
+    int count = target.Gather(done, length, vec, kMaxReceivePieces, &covered);
+    if (covered == length && !rest.empty()) vec[count++] = {rest.data(), rest.size()};
     msghdr message{};
     message.msg_iov = vec;
     message.msg_iovlen = static_cast<size_t>(count);
-    ssize_t got = recvmsg(task.fd, &message, MSG_DONTWAIT);
+    ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return done > 0 ? static_cast<int64_t>(done) : (got < 0 ? -errno : 0);
     done += static_cast<uint64_t>(got);
-    if (done >= task.length) return static_cast<int64_t>(done);
+    if (done >= length) return static_cast<int64_t>(done);
   }
+}
+
+// Into the target first, in whole units, then into `rest`.
+napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit, std::span<uint8_t> rest) {
+  uint64_t length = target.length();
+  if (length > 0) {
+    int available = 0;
+    if (ioctl(fd, FIONREAD, &available) != 0) return args.FailSystem(errno, ShowFd(fd));
+    length = WholeUnits(target.at(), length, static_cast<uint64_t>(available), unit);
+    if (length < target.length()) {
+      rest = {};
+      // Less than a unit is left for the caller to stage; nothing at all may be the end of the stream.
+      if (length == 0) {
+        if (available > 0) return args.Result(kWouldBlock);
+        uint8_t probe;
+        ssize_t got = recv(fd, &probe, 1, MSG_DONTWAIT | MSG_PEEK);
+        if (got == 0) return args.Result(0);
+        return args.Result(got < 0 && IsGone(errno) ? kGone : kWouldBlock);
+      }
+    }
+  } else if (rest.empty()) {
+    return args.Result(kWouldBlock);
+  }
+  int64_t got = ReceiveBoth(fd, target, length, rest);
+  if (got >= 0) return args.Result(static_cast<double>(got));
+  int error = static_cast<int>(-got);
+  if (error == EAGAIN) return args.Result(kWouldBlock);
+  if (IsGone(error)) return args.Result(kGone);
+  return args.FailSystem(error, ShowFd(fd));
 }
 
 // arenaReceive(arena, fd, at, length, unit, buffer, from, until): bytes received, into the arena first, then into the
@@ -81,32 +170,24 @@ napi_value ArenaReceive(const Napi::CallbackInfo& info) {
   uint64_t from = args.Integer(6, "from", 0, buffer.size());
   uint64_t until = args.Integer(7, "until", from, buffer.size());
   if (!args.ok()) return args.Undefined();
+  return Receive(args, fd, Target(*arena, at, length), unit, buffer.subspan(from, until - from));
+}
 
-  ReceiveTask task{fd, arena, at, length, buffer.subspan(from, until - from)};
-  if (length > 0) {
-    int available = 0;
-    if (ioctl(fd, FIONREAD, &available) != 0) return args.FailSystem(errno, ShowFd(fd));
-    task.length = WholeUnits(at, length, static_cast<uint64_t>(available), unit);
-    if (task.length < length) {
-      task.rest = {};
-      // Less than a unit is left for the caller to stage; nothing at all may be the end of the stream.
-      if (task.length == 0) {
-        if (available > 0) return args.Result(kWouldBlock);
-        uint8_t probe;
-        ssize_t got = recv(fd, &probe, 1, MSG_DONTWAIT | MSG_PEEK);
-        if (got == 0) return args.Result(0);
-        return args.Result(got < 0 && IsGone(errno) ? kGone : kWouldBlock);
-      }
-    }
-  } else if (task.rest.empty()) {
-    return args.Result(kWouldBlock);
-  }
-  int64_t got = ReceiveBoth(task);
-  if (got >= 0) return args.Result(static_cast<double>(got));
-  int error = static_cast<int>(-got);
-  if (error == EAGAIN) return args.Result(kWouldBlock);
-  if (IsGone(error)) return args.Result(kGone);
-  return args.FailSystem(error, ShowFd(fd));
+// arenaReceiveScattered(arena, fd, pairs, count, unit, buffer, from, until): the same into several ranges of the arena.
+napi_value ArenaReceiveScattered(const Napi::CallbackInfo& info) {
+  Arguments args(info, "recvmsg");
+  auto* arena = static_cast<Arena*>(args.External(0, "arena"));
+  int fd = args.Descriptor(1, "fd");
+  std::span<double> pairs = args.Doubles(2, "pairs");
+  uint64_t count = args.Integer(3, "count", 1, std::min<uint64_t>(kMaxRanges, pairs.size() / 2));
+  uint64_t unit = args.Integer(4, "unit", 1, uint64_t{1} << 30);
+  std::span<uint8_t> buffer = args.Bytes(5, "buffer");
+  uint64_t from = args.Integer(6, "from", 0, buffer.size());
+  uint64_t until = args.Integer(7, "until", from, buffer.size());
+  if (!args.ok()) return args.Undefined();
+  Target target(*arena, 0, 0);
+  if (!target.Set(pairs, count)) return args.Fail(EINVAL, "recvmsg: a pair is no range of the arena");
+  return Receive(args, fd, target, unit, buffer.subspan(from, until - from));
 }
 
 // Fills vec from triples (place, offset, length) from `first` on, leaving the first `skip` bytes out. Returns the number
@@ -116,23 +197,23 @@ int Gather(const Arena& arena, std::span<uint8_t> buffer, std::span<const double
   int filled = 0;
   for (uint64_t index = first; index < count && filled < kMaxPieces; index++) {
     uint64_t place, offset, length;
-    if (!ToInteger(triples[index * kTripleNumbers], 1, &place) ||
+    if (!ToInteger(triples[index * kTripleNumbers], kZeroes, &place) ||
         !ToInteger(triples[index * kTripleNumbers + 1], kMaxSafeInteger, &offset) ||
         !ToInteger(triples[index * kTripleNumbers + 2], kMaxSafeInteger, &length) || skip > length ||
-        !(place == 1 ? arena.Contains(offset, length)
-                     : offset <= buffer.size() && length <= buffer.size() - offset)) {
+        (place == kArena && !arena.Contains(offset, length)) ||
+        (place == kBuffer && (offset > buffer.size() || length > buffer.size() - offset))) {
       *wrong = index;
       return -1;
     }
     offset += skip;
     length -= skip;
     skip = 0;
-    if (place == 0) {
+    if (place == kBuffer) {
       if (length > 0) vec[filled++] = {buffer.data() + offset, length};
       continue;
     }
     while (length > 0 && filled < kMaxPieces) {
-      vec[filled] = arena.Piece(offset, length);
+      vec[filled] = place == kArena ? arena.Piece(offset, length) : iovec{zeroes, std::min<size_t>(length, sizeof zeroes)};
       offset += vec[filled].iov_len;
       length -= vec[filled].iov_len;
       filled++;
@@ -161,7 +242,7 @@ napi_value ArenaSend(const Napi::CallbackInfo& info) {
     const double* triple = &triples[wrong * kTripleNumbers];
     return args.Fail(EINVAL, "sendmsg: triple " + std::to_string(wrong) + " is (" + ShowNumber(triple[0]) + ", " +
                                  ShowNumber(triple[1]) + ", " + ShowNumber(triple[2]) +
-                                 "), expected a range of the buffer (0) or of the arena (1)");
+                                 "), expected a range of the buffer (0), of the arena (1), or zeroes (2)");
   }
   msghdr message{};
   message.msg_iov = vec;
@@ -179,7 +260,8 @@ napi_value ArenaSend(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void ExportStream(napi_env env, napi_value exports) {
-  ExportAll(env, exports, {Export<ArenaReceive>("arenaReceive"), Export<ArenaSend>("arenaSend")});
+  ExportAll(env, exports, {Export<ArenaReceive>("arenaReceive"),
+                           Export<ArenaReceiveScattered>("arenaReceiveScattered"), Export<ArenaSend>("arenaSend")});
 }
 
 }  // namespace pinfold

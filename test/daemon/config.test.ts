@@ -125,6 +125,46 @@ const wrong: readonly (readonly [
   ],
 ];
 
+const tls = { pskFile: '/keys' };
+const nbdErrors: readonly (readonly [title: string, nbd: object, message: RegExp])[] = [
+  ['an address without a port', { tcp: 'localhost' }, /address localhost is no HOST:PORT/],
+  ["another machine's, without TLS", { tcp: '10.0.0.1:1' }, /10\.0\.0\.1:1 can be reached from/],
+  ['every machine, without TLS', { tcp: '[::]:1' }, /\[::\]:1 can be reached from other machines/],
+  [
+    'every machine, where TLS is a choice',
+    { tcp: '0.0.0.0:1', tls: { ...tls, mode: 'allowed' } },
+    /0\.0\.0\.0:1 can be reached from .*require TLS \(--nbd-tls required\)/,
+  ],
+  ['a name for an address', { tcp: 'example.org:1', tls }, /example\.org:1 has no IP address/],
+  ['TLS of no kind', { tls: {} }, /nbd\.tls is {}: expected either certificates .* or pskFile/],
+  [
+    'TLS of two kinds',
+    { tls: { ...tls, certificates: '/pki' } },
+    /nbd\.tls is .*: expected either certificates .* or pskFile/,
+  ],
+  ['a mode that is none', { tls: { ...tls, mode: 'on' } }, /mode is "on": expected required or al/],
+];
+
+for (const [title, nbd, message] of nbdErrors) {
+  test(`refused for NBD: ${title}`, (t) => {
+    t.throws(() => parseConfig({ socket: '/s', nbd }, 'test'), { message });
+  });
+}
+
+test('where TLS is required, any address may be listened on', (t) => {
+  for (const tcp of ['0.0.0.0:1', '[::]:1', '10.0.0.1:1', 'localhost:1']) {
+    t.is(parseConfig({ socket: '/s', nbd: { tcp, tls } }, 'test').nbd?.tls?.mode, 'required');
+  }
+});
+
+test("the daemon's own socket is left out only where NBD belongs to one client or another process", (t) => {
+  t.throws(() => parseConfig({}, 'test'), { message: /test: socket is missing: expected a path/ });
+  t.is(loadConfig({ stdio: true }, '/default').socket, undefined);
+  t.is(loadConfig({ nbdActivated: true }, '/default').socket, undefined);
+  t.is(loadConfig({ nbdSocket: '/nbd' }, '/default').socket, '/default');
+  t.is(loadConfig({ stdio: true, socket: '/mine' }, '/default').socket, '/mine');
+});
+
 for (const [title, input, code, message] of wrong) {
   test(`refused: ${title}`, (t) => {
     const error = t.throws(() => parseConfig({ socket: '/s', ...input }, 'test'), {

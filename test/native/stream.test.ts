@@ -87,6 +87,28 @@ test('one call fills the rest of a payload, across segments, and then the buffer
   t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 100), 0);
 });
 
+test('ranges are filled one after the other, in whole units, and then the buffer', async (t) => {
+  const { fd, client } = await connected(t);
+  const { arena, bytes } = newArena();
+  const buffer = new Uint8Array(100);
+  // The third one crosses from one segment into the other.
+  const pairs = Float64Array.from([1536, 512, 0, 1024, PAGE_BYTES - 512, 1024]);
+  await sent(client, Buffer.from([...Buffer.alloc(512, 1), ...Buffer.alloc(700, 2)]));
+  t.is(arena.receiveScattered(fd, pairs, 3, 512, buffer, 0, 100), 1024);
+  t.deepEqual(
+    [0, 511, 512, 1535, 1536, 2047].map((at) => bytes[at]),
+    [2, 2, 0, 0, 1, 1],
+  );
+  await sent(client, Buffer.from([...Buffer.alloc(836, 3), ...Buffer.alloc(512, 4), 5]));
+  const rest = Float64Array.from([512, 512, PAGE_BYTES - 512, 1024]);
+  t.is(arena.receiveScattered(fd, rest, 2, 512, buffer, 0, 100), 1537);
+  t.deepEqual(
+    [512, 699, 700, 1023, PAGE_BYTES - 512, PAGE_BYTES, PAGE_BYTES + 511].map((at) => bytes[at]),
+    [2, 2, 3, 3, 3, 4, 4],
+  );
+  t.is(buffer[0], 5);
+});
+
 test('a send gathers from buffer and arena, and tells when the socket is full or gone', async (t) => {
   const { fd, client } = await connected(t);
   const { arena, bytes } = newArena();
@@ -98,6 +120,18 @@ test('a send gathers from buffer and arena, and tells when the socket is full or
     client.once('data', (...got: unknown[]) => resolve(got)),
   );
   t.deepEqual(data, Buffer.from([3, 9, 9]));
+  const hole = Float64Array.from([PLACE.ZEROES, 0, 100_000, PLACE.BUFFER, 0, 1]);
+  t.is(arena.send(fd, buffer, hole, 0, 2, 1), 100_000);
+  const got = Buffer.alloc(100_000, 2);
+  await new Promise<void>((resolve) => {
+    let length = 0;
+    client.on('data', (piece) => {
+      length += Buffer.from(piece).copy(got, length);
+      if (length === got.length) resolve();
+    });
+  });
+  client.removeAllListeners('data');
+  t.true(got.equals(Buffer.from([...Buffer.alloc(99_999), 1])));
   client.pause();
   const all = Float64Array.from([PLACE.ARENA, 0, 2 * PAGE_BYTES]);
   let last = 0;
@@ -115,11 +149,17 @@ test('wrong ranges are refused before anything moves', async (t) => {
   const send = (...triple: number[]) => arena.send(fd, buffer, Float64Array.from(triple), 0, 1, 0);
   refuses(t, 'EINVAL', 'triple 0 is (0, 8, 3)', () => send(0, 8, 3));
   refuses(t, 'EINVAL', 'triple 0 is (1, 8192, 1)', () => send(1, 2 * PAGE_BYTES, 1));
-  refuses(t, 'EINVAL', 'triple 0 is (2, 0, 1)', () => send(2, 0, 1));
+  refuses(t, 'EINVAL', 'triple 0 is (3, 0, 1)', () => send(3, 0, 1));
   refuses(t, 'EINVAL', 'count is 2', () => arena.send(fd, buffer, new Float64Array(3), 0, 2, 0));
   refuses(t, 'EINVAL', 'length is 8193', () => arena.receive(fd, 0, 8193, 512, buffer, 0, 10));
   refuses(t, 'EINVAL', 'until is 11', () => arena.receive(fd, 0, 1, 512, buffer, 0, 11));
   refuses(t, 'EINVAL', 'from is 11', () => arena.receive(fd, 0, 1, 512, buffer, 11, 11));
+  const scattered = (count: number, ...pairs: number[]) =>
+    arena.receiveScattered(fd, Float64Array.from(pairs), count, 1, buffer, 0, 1);
+  refuses(t, 'EINVAL', 'a pair is no range', () => scattered(2, 0, 1, 2 * PAGE_BYTES, 1));
+  refuses(t, 'EINVAL', 'a pair is no range', () => scattered(1, -1, 1));
+  refuses(t, 'EINVAL', 'count is 2', () => scattered(2, 0, 1));
+  refuses(t, 'EINVAL', 'count is 0', () => scattered(0, 0, 1));
   refuses(t, 'EBADF', '', () => arena.receive(closedDescriptor(), 0, 0, 1, buffer, 0, 1));
 });
 

@@ -3,7 +3,9 @@
 import type { Command } from 'commander';
 import { makeGroup } from '../frame/command.js';
 import { exploreCommand } from './crash/explore.js';
+import { exportCommand } from './crash/export.js';
 import { imageCommand } from './crash/image.js';
+import { importCommand } from './crash/import.js';
 import { showCommand } from './crash/show.js';
 
 export function crashCommand(): Command {
@@ -22,6 +24,6 @@ export function crashCommand(): Command {
         'one image',
       ],
     ],
-    [exploreCommand(), showCommand(), imageCommand()],
+    [exploreCommand(), showCommand(), imageCommand(), exportCommand(), importCommand()],
   );
 }

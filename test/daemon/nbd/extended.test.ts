@@ -31,7 +31,7 @@ async function attach(t: ExecutionContext) {
 async function single(client: RawClient): Promise<Chunk> {
   const chunks = await client.chunks();
   if (chunks.length !== 1) throw new Error(`${chunks.length} chunks`);
-  const [chunk] = chunks;
+  const chunk = chunks.at(0);
   if (chunk === undefined || chunk.flags !== CHUNK_DONE) throw new Error('not the last chunk');
   return chunk;
 }

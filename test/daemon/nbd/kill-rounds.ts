@@ -134,6 +134,7 @@ async function attach(path: string): Promise<Socket> {
 /**
  * Rounds on one image, each with a daemon that is killed after a number of replies.
  * @param folder for the image and the socket
+ * @param cache the disk has a volatile one: only what was flushed has to be there
  * @param report is told each round
  * @throws Error naming what was lost or torn
  */
@@ -142,7 +143,7 @@ export async function killRounds(
   folder: string,
   rounds: number,
   seed: number,
-  report: (text: string) => void = () => undefined,
+  { cache, report }: { cache?: 'volatile'; report?: (text: string) => void } = {},
 ): Promise<KillResult> {
   const random = randomNumbers(seed);
   const image = join(folder, 'disk.img');
@@ -153,7 +154,7 @@ export async function killRounds(
     const config = JSON.stringify({
       socket: join(folder, `${round}.ipc`),
       logLevel: 'silent',
-      disks: [{ name: 'disk', path: image, size: ledger.sectors * SECTOR_BYTES }],
+      disks: [{ name: 'disk', path: image, size: ledger.sectors * SECTOR_BYTES, cache }],
       nbd: { socket },
     });
     const daemon = startProgram(t, 'daemon-program', [config]);
@@ -175,14 +176,14 @@ export async function killRounds(
     // What was replied before the end is still read.
     await Promise.all(closed);
     if ((await daemon.exit) !== 'SIGKILL') throw new Error(`the daemon died: ${daemon.stderr()}`);
-    const wrong = ledger.check(readFileSync(image));
+    const wrong = ledger.check(readFileSync(image), cache === undefined);
     if (wrong.length > 0) throw new Error(`round ${round}: ${wrong.slice(0, 8).join('; ')}`);
     result.rounds++;
     for (const writer of writers) {
       result.replies += writer.replies;
       result.flushes += writer.flushes;
     }
-    report(`round ${round}: killed after ${killAfter} of ${replies} replies, nothing is lost`);
+    report?.(`round ${round}: killed after ${killAfter} of ${replies} replies, nothing is missing`);
   }
   return result;
 }

@@ -45,21 +45,22 @@ export class Ledger {
 
   /**
    * Compares an image after the death of the server, and goes on from it.
-   * @returns what is wrong: lost, torn, or from nowhere. The host has not died, so what was replied to is there as well.
+   * @param plain no volatile cache: the host has not died, so what was replied to is there as well
+   * @returns what is wrong: lost, torn, or from nowhere
    */
-  check(image: Buffer): string[] {
+  check(image: Buffer, plain: boolean): string[] {
     const wrong: string[] = [];
     this.#history.forEach((history, sector) => {
       const found = versionOf(image, sector * SECTOR_BYTES, sector);
       const match = history.findLast(({ version, zeroes }) =>
         found === 0 ? zeroes : !zeroes && version === found,
       );
-      const [floor] = history;
+      const floor = history.at(0);
       const replied = this.#replied[sector] ?? 0;
       if (found === null) wrong.push(`sector ${sector} is torn`);
       else if (match === undefined)
         wrong.push(`sector ${sector}: version ${found}, flushed was ${floor?.version ?? 0}`);
-      else if (match.version < replied)
+      else if (plain && match.version < replied)
         wrong.push(`sector ${sector}: version ${found}, replied to was ${replied}`);
       if (match === undefined) return;
       this.#history[sector] = [match];

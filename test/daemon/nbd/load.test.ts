@@ -2,12 +2,14 @@
 
 import { execFileSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { CONNECTIONS_MAX } from '../../../daemon/nbd/limits.js';
-import { BYTES, COMMAND, OPTION } from '../../../daemon/nbd/protocol.js';
-import { until } from '../../support/test-daemon.js';
-import { clientBytes, damaged, type FuzzCase, fuzzCases } from './fuzz/client-bytes.js';
+import { CONNECTIONS_MAX, LATER_MAX } from '../../../daemon/nbd/limits.js';
+import { BYTES, COMMAND, COMMAND_FLAG, ERROR, OPTION } from '../../../daemon/nbd/protocol.js';
+import { startTestDaemon, temporaryFolder, until } from '../../support/test-daemon.js';
+import { clientBytes, fuzzCases } from './fuzz/client-bytes.js';
+import { fuzz } from './fuzz/socket-client.js';
 import { DISK_BYTES, type LoadDaemon, MIB, startLoadDaemon } from './load-daemon.js';
 import { RawClient } from './raw-client.js';
 import { Region, RegionClient } from './region-client.js';
@@ -49,27 +51,6 @@ async function beside(
   for (const worker of workers) t.true(worker.steps >= 20);
 }
 
-/** Sends a case piece by piece and goes away. */
-async function fuzz(path: string, fuzzed: FuzzCase): Promise<void> {
-  const socket = connect(path);
-  socket.on('error', () => undefined);
-  const closed = new Promise((resolve) => socket.once('close', resolve));
-  if (!fuzzed.lazy) socket.resume();
-  const bytes = damaged(clientBytes(fuzzed), fuzzed.damage);
-  let at = 0;
-  for (const length of [...fuzzed.segments, bytes.length]) {
-    const piece = bytes.subarray(at, at + length);
-    at += piece.length;
-    const taken = new Promise<void>((resolve) => socket.write(piece, () => resolve()));
-    await (fuzzed.lazy ? new Promise(setImmediate) : Promise.race([taken, closed]));
-  }
-  if (fuzzed.damage[0] % 2 === 0) socket.end();
-  else socket.destroy();
-  socket.resume();
-  // A server that waits for the rest of a request sees the end.
-  await closed;
-}
-
 test('two hundred clients that send anything, and two that are served all the time', async (t) => {
   const seed = newSeed(t);
   const daemon = await startLoadDaemon(t);
@@ -91,7 +72,7 @@ test('who asks for 1 GiB and does not read it costs nothing, and gets it when he
     slow.socket.pause();
     const before = daemon.rssBytes();
     for (let i = 0; i < 1024; i++) slow.request(COMMAND.READ, 0, MIB);
-    await beside(t, daemon, seed, async () => undefined);
+    await beside(t, daemon, seed, () => Promise.resolve());
     t.true(daemon.rssBytes() - before < 64 * MIB);
     slow.socket.resume();
     for (let i = 0; i < 32; i++) {
@@ -149,6 +130,43 @@ test('clients that die in a WRITE leave whole sectors', async (t) => {
     }
   }
   alive();
+  t.pass();
+});
+
+test('large WRITEs that never end leave a disk with a volatile cache alive', async (t) => {
+  const { socket, alive } = await startLoadDaemon(t);
+  const halves: RawClient[] = [];
+  // Together more than what the cache takes in at one time.
+  for (let i = 0; i < 40; i++) {
+    const half = await RawClient.attach(t, socket, 'cached');
+    half.request(COMMAND.WRITE, 0, DISK_BYTES, 0, Buffer.alloc(1000));
+    halves.push(half);
+  }
+  const other = await RawClient.attach(t, socket, 'cached');
+  for (const flags of [0, COMMAND_FLAG.NO_HOLE]) {
+    other.request(COMMAND.WRITE_ZEROES, 0, DISK_BYTES, flags);
+    const error = await other.simple();
+    t.true(error === ERROR.NONE || error === ERROR.ENOMEM, `error ${error}`);
+  }
+  for (const { socket: each } of halves) each.destroy();
+  await until('there is room again', async () => {
+    other.request(COMMAND.WRITE, 0, MIB, 0, Buffer.alloc(MIB, 1));
+    return (await other.simple()) === ERROR.NONE;
+  });
+  alive();
+});
+
+test('who leaves while all his answers are postponed is let go at once', async (t) => {
+  const nbd = join(temporaryFolder(t), 'nbd');
+  const { daemon } = await startTestDaemon(t, {
+    nbd: { socket: nbd },
+    disks: [{ name: 'late', size: '64K', faults: ['delay,mean=600s'] }],
+  });
+  const client = await RawClient.attach(t, nbd, 'late');
+  for (let i = 0; i < LATER_MAX + 10; i++) client.request(COMMAND.READ, 0, SECTOR_BYTES);
+  await until('no more is taken', () => daemon.statistics()['nbdRequests'] === LATER_MAX);
+  client.socket.destroy();
+  await until('it is closed', () => daemon.statistics()['nbdConnections'] === 0);
   t.pass();
 });
 
@@ -213,7 +231,7 @@ test('thousands of options, and the answers are not read', async (t) => {
     );
     for (const client of clients) client.socket.pause();
     for (let i = 0; i < 4096; i++) for (const client of clients) client.sendOption(OPTION.LIST);
-    const [first] = clients;
+    const first = clients.at(0);
     if (first === undefined) return;
     first.socket.resume();
     // One more than there may be.

@@ -67,9 +67,9 @@ export class RegionClient {
     for (let i = 0; i < count; i++) {
       const sector = region.firstSector + first + i;
       const found = versionOf(data, i * SECTOR_BYTES, sector, region.writer);
-      const expected = region.versions[first + i];
+      const expected = region.versions.at(first + i) ?? 0;
       if (found === expected) continue;
-      throw new Error(`sector ${sector} has version ${found ?? 'none'}, not ${expected ?? 0}`);
+      throw new Error(`sector ${sector} has version ${found ?? 'none'}, not ${expected}`);
     }
   }
 

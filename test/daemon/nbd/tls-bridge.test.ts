@@ -79,11 +79,14 @@ test('what was sent before the end of one side arrives at the other, and then th
   const client = await secure(inwards.raw);
   client.end(megabytes);
   t.true((await collect(inwards.text)).equals(megabytes));
-  inwards.text.end();
+  inwards.text.end('an answer to all that');
+  t.is(String(await collect(client)), 'an answer to all that');
+  inwards.raw.destroy();
   const outwards = take();
   const reader = await secure(outwards.raw);
   outwards.text.end(megabytes);
   t.true((await collect(reader)).equals(megabytes));
+  reader.end();
   await until('both are closed', () => closed() === 2);
 });
 
@@ -108,8 +111,11 @@ test('a client that reads nothing more is let go a while after its plaintext was
   t.pass();
 });
 
+/** All until the end; the other direction stays open. */
 async function collect(socket: Socket): Promise<Buffer> {
   const parts: Buffer[] = [];
-  for await (const part of socket) if (Buffer.isBuffer(part)) parts.push(part);
+  for await (const part of socket.iterator({ destroyOnReturn: false })) {
+    if (Buffer.isBuffer(part)) parts.push(part);
+  }
   return Buffer.concat(parts);
 }

@@ -2,13 +2,14 @@
 // them do not recover as promised. Images are told apart by their hash, recovered ones once more; what is
 // checked again at a later point is what was promised meanwhile.
 
-import { stateOf } from '../../../engine/block/power-cut.js';
+import { pick, stateOf } from '../../../engine/block/power-cut.js';
 import { images, planImages } from '../../../engine/block/power-cut-images.js';
 import { decodeSuperblock } from '../../../engine/fs/superblock.js';
 import { type Minimal, minimise } from './minimise.js';
+import { mountAndCompare } from './mount.js';
 import { type Found, type FoundTree, Recoverer } from './recover.js';
 import { BLOCK_BYTES, SECTOR_BYTES, SectorImage } from './sectors.js';
-import { CrashModel, type CrashPoint } from './trace.js';
+import { CrashPoints, matters, type Unsettled } from './trace.js';
 import { type Allowed, allowedAt, type FoundState, FoundStates, Judge } from './verdict.js';
 import type { Run } from './workload.js';
 
@@ -24,8 +25,6 @@ export interface ExploreOptions {
   readonly seed: number;
   /** Failures to minimise; the others are counted. */
   readonly failuresMax: number;
-  /** Called with the first image of each recovered tree of names; returns what is wrong, or null. */
-  readonly mount?: (image: SectorImage, state: FoundState, tree: FoundTree) => string | null;
 }
 
 export interface Failure {
@@ -55,11 +54,16 @@ export interface Report {
   readonly judged: number;
   readonly replays: number;
   readonly checks: number;
+  /** Volumes mounted by the engine; recoveries that were cut short and begun again. */
   readonly mounts: number;
+  readonly interrupted: number;
   readonly openUnitsMost: number;
   readonly failed: number;
   readonly failures: readonly Failure[];
 }
+
+/** Of so many recoveries one is cut short. */
+const INTERRUPTED = 16;
 
 /** What an image recovers to: a state, or what is wrong with it. */
 type Outcome = FoundState | string;
@@ -69,7 +73,22 @@ export function explore(run: Run, options: ExploreOptions): Report {
   return new Explorer(run, options).search();
 }
 
-export class Explorer {
+/**
+ * Looks at one image again.
+ * @param state as Failure.state
+ * @returns what is wrong with it, or null
+ * @throws Errno EINVAL for a state that does not fit the crash point
+ */
+export function replayImage(
+  run: Run,
+  options: ExploreOptions,
+  point: number,
+  state: string,
+): string | null {
+  return new Explorer(run, options).replay(point, state);
+}
+
+class Explorer {
   private readonly image: SectorImage;
   private readonly recoverer: Recoverer;
   private readonly states: FoundStates;
@@ -77,7 +96,9 @@ export class Explorer {
   /** By hash of an image, and by hash of one whose journal was replayed. */
   private readonly outcomes = new Map<number, Outcome>();
   private readonly recovered = new Map<number, Outcome>();
-  private readonly mounted = new Map<FoundTree, string | null>();
+  private readonly mounted = new Map<FoundTree, Map<string, string | null>>();
+  private mounts = 0;
+  private interrupted = 0;
   /** What changed in the image since undo() last, as pairs of sector and what it held. */
   private readonly undoLog: number[] = [];
   private readonly failures: Failure[] = [];
@@ -106,23 +127,23 @@ export class Explorer {
   }
 
   search(): Report {
-    const { trace, base, actors } = this.run;
-    const model = new CrashModel(trace, base, this.options.unitBytes / SECTOR_BYTES);
+    const { trace, actors } = this.run;
+    const points = this.points();
     const changes = new Set(
       actors.flatMap(({ names, files }) => [names, ...files].flatMap((h) => [...h.changes()])),
     );
     const totals = { choices: 0n, images: 0n, capped: 0, withoutPairs: 0, openUnitsMost: 0 };
     let found = new Map<Outcome, Int32Array>();
-    let point = model.point();
+    let point = points.at(0);
     let allowed = allowedAt(actors, 0);
     for (let at = 0; at <= trace.length; at++) {
-      const fresh = at === 0 || model.apply(trace.events[at - 1]);
+      const fresh = at === 0 || matters(trace.events[at - 1]);
       if (fresh) {
-        point = model.point();
-        found = this.look(model, point, at);
+        point = points.at(at);
+        found = this.look(point, at);
       }
       if (at === 0 || changes.has(at)) allowed = allowedAt(actors, at);
-      if (fresh || changes.has(at)) this.judgeAll(found, allowed, model, point, at);
+      if (fresh || changes.has(at)) this.judgeAll(found, allowed, point, at);
       const plan = this.plan(point, at);
       totals.choices += point.choices;
       totals.images += point.images;
@@ -139,17 +160,29 @@ export class Explorer {
       recovered: this.recovered.size,
       judged: this.judged,
       ...this.recoverer.runs,
-      mounts: this.mounted.size,
+      mounts: this.mounts,
+      interrupted: this.interrupted,
       failed: this.failed,
       failures: this.failures,
     };
   }
 
+  private points(): CrashPoints {
+    const { trace, base, store } = this.run;
+    return new CrashPoints(trace, base, store, this.options.unitBytes);
+  }
+
+  replay(at: number, state: string): string | null {
+    const point = this.points().at(at);
+    this.cursorAt(point).to(pick(point.pending, state));
+    return this.problemOf(this.outcome(), allowedAt(this.run.actors, at));
+  }
+
   /** The images at a crash point, and what they recover to; of each outcome one image. */
-  private look(model: CrashModel, point: CrashPoint, at: number): Map<Outcome, Int32Array> {
+  private look(point: Unsettled, at: number): Map<Outcome, Int32Array> {
     const { pending } = point;
     const found = new Map<Outcome, Int32Array>();
-    const cursor = this.cursorAt(model, point);
+    const cursor = this.cursorAt(point);
     const { limits, most } = this.plan(point, at);
     let count = 0;
     for (const choices of images(pending, limits)) {
@@ -163,7 +196,7 @@ export class Explorer {
   }
 
   /** How a point is searched. */
-  private plan(point: CrashPoint, at: number) {
+  private plan(point: Unsettled, at: number) {
     const { cap, sample, pairsUpTo, seed } = this.options;
     const { open } = point.pending;
     const limits = { exhaustUpTo: cap, sample, seed: (seed * 65_537 + at * 4099) >>> 0 };
@@ -180,9 +213,9 @@ export class Explorer {
   }
 
   /** Brings the image to the floor of a point, and from one choice to the next. */
-  private cursorAt(model: CrashModel, point: CrashPoint): { to(choices: Int32Array): void } {
+  private cursorAt(point: Unsettled): { to(choices: Int32Array): void } {
     const { image } = this;
-    for (const [sector, id] of model.floor.entries())
+    for (const [sector, id] of point.floor.entries())
       if (image.ids[sector] !== id) image.set(sector, id);
     const current = new Int32Array(point.pending.open.length);
     return {
@@ -210,41 +243,76 @@ export class Explorer {
   }
 
   private recover(): Outcome {
-    const { image, recoverer } = this;
-    let fresh: { state: FoundState; tree: FoundTree } | null = null;
-    let outcome: Outcome;
+    const { image, recoverer, undoLog } = this;
     const problem = recoverer.replayInto(image, (sector) => {
-      this.undoLog.push(sector, image.ids[sector]);
+      undoLog.push(sector, image.ids[sector]);
     });
     const hash = image.contentHash();
     const known = problem ?? this.recovered.get(hash);
-    if (known !== undefined) outcome = known;
-    else {
-      const found: Found = recoverer.find(image);
-      if (found.problem !== null) outcome = found.problem;
-      else {
-        const state = this.states.of(found.tree, image);
-        outcome = state;
-        if (this.mounted.has(found.tree)) outcome = this.mounted.get(found.tree) ?? state;
-        else fresh = { state, tree: found.tree };
-      }
-      this.recovered.set(hash, outcome);
+    const found = known === undefined ? this.find() : null;
+    const torn = problem === null && hash % INTERRUPTED === 0 && !this.recoversAgain(hash);
+    this.undo(0);
+    let outcome = known ?? found?.outcome ?? '';
+    if (found?.tree !== undefined && typeof outcome !== 'string')
+      outcome = this.mount(outcome, found.tree) ?? outcome;
+    if (torn) outcome = 'a recovery that was cut short and begun again gave another volume';
+    if (problem === null) this.recovered.set(hash, outcome);
+    return outcome;
+  }
+
+  /** What is on the image, whose journal was replayed. */
+  private find(): { readonly outcome: Outcome; readonly tree?: FoundTree } {
+    const found: Found = this.recoverer.find(this.image);
+    if (found.problem !== null) return { outcome: found.problem };
+    return { outcome: this.states.of(found.tree, this.image), tree: found.tree };
+  }
+
+  /** Loses every other sector of what the recovery wrote home, and recovers again. */
+  private recoversAgain(hash: number): boolean {
+    const { image, undoLog, recoverer } = this;
+    this.interrupted++;
+    const end = undoLog.length;
+    for (let at = 0; at < end; at += 4) {
+      undoLog.push(undoLog[at], image.ids[undoLog[at]]);
+      image.set(undoLog[at], undoLog[at + 1]);
     }
-    while (this.undoLog.length > 0) {
+    const problem = recoverer.replayInto(image, (sector) => {
+      undoLog.push(sector, image.ids[sector]);
+    });
+    const again = image.contentHash();
+    this.undo(end);
+    return problem === null && again === hash;
+  }
+
+  private undo(to: number): void {
+    while (this.undoLog.length > to) {
       const id = this.undoLog.pop() ?? 0;
-      image.set(this.undoLog.pop() ?? 0, id);
+      this.image.set(this.undoLog.pop() ?? 0, id);
     }
-    if (fresh === null) return outcome;
-    const wrong = this.options.mount?.(image, fresh.state, fresh.tree) ?? null;
-    this.mounted.set(fresh.tree, wrong);
-    return wrong ?? outcome;
+  }
+
+  /** Mounts the first image of each tree of names, and of each set of files with something behind their end. */
+  private mount(state: FoundState, tree: FoundTree): string | null {
+    const stale = state.actors.map(({ files }) =>
+      [...files].flatMap(([path, { staleTail }]) => (staleTail ? [path] : [])).join(),
+    );
+    const key = stale.join(' ');
+    const known = this.mounted.get(tree) ?? new Map<string, string | null>();
+    this.mounted.set(tree, known);
+    let problem = known.get(key);
+    if (problem === undefined) {
+      this.mounts++;
+      const folders = this.run.actors.map(({ folder }) => folder);
+      problem = mountAndCompare(this.image, state, folders);
+      known.set(key, problem);
+    }
+    return problem;
   }
 
   private judgeAll(
     found: ReadonlyMap<Outcome, Int32Array>,
     allowed: Allowed,
-    model: CrashModel,
-    point: CrashPoint,
+    point: Unsettled,
     at: number,
   ): void {
     for (const [outcome, choices] of found) {
@@ -254,7 +322,7 @@ export class Explorer {
       this.failed++;
       if (this.seen.has(problem) || this.failures.length >= this.options.failuresMax) continue;
       this.seen.add(problem);
-      const cursor = this.cursorAt(model, point);
+      const cursor = this.cursorAt(point);
       const minimal = minimise(point.pending, choices, (tried) => {
         cursor.to(tried);
         return this.problemOf(this.outcome(), allowed) !== null;

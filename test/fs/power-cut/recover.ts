@@ -92,6 +92,7 @@ export class Recoverer {
   }
 
   private replay(read: ReadBlocks): Replay {
+    const { store } = this;
     const block = new Int32Array(BLOCK_WORDS);
     const home: { block: number; sectors: Int32Array }[] = [];
     try {
@@ -102,28 +103,22 @@ export class Recoverer {
         *read(at, count, into) {
           read(at, count, into);
         },
-        write: (at, words) => this.keep(home, at, words),
+        *write(at, words) {
+          const bytes = new Uint8Array(words.buffer, words.byteOffset, BLOCK_BYTES);
+          home.push({ block: at, sectors: store.idsOf(bytes) });
+        },
         *flush() {
           // Everything is written at once here.
         },
       };
-      if (recoverJournal(io, sb).next().done !== true)
+      const recovery = recoverJournal(io, sb);
+      if (recovery.next().done !== true)
         throw new InvariantError('recovery in memory waits for nobody');
       return { problem: null, home };
     } catch (error) {
       if (!(error instanceof Errno)) throw error;
       return { problem: `mount: ${error.message}` };
     }
-  }
-
-  // eslint-disable-next-line require-yield -- an operation that never sleeps
-  private *keep(
-    home: { block: number; sectors: Int32Array }[],
-    block: number,
-    words: Int32Array,
-  ): Generator<never, void> {
-    const bytes = new Uint8Array(words.buffer, words.byteOffset, BLOCK_BYTES);
-    home.push({ block, sectors: this.store.idsOf(bytes) });
   }
 }
 

@@ -154,8 +154,8 @@ export class SectorImage {
     }
   }
 
-  /** The whole disk as bytes. */
-  bytes(): Int32Array {
+  /** The whole disk. */
+  words(): Int32Array {
     const words = new Int32Array(this.ids.length * SECTOR_WORDS);
     this.read(0, this.blocks, words);
     return words;

@@ -1,216 +1,184 @@
-// What a disk was asked for and when it answered: the record of a run, and what may be left of the disk
-// if its power is cut after so many events (B1 to B7).
+// What a disk was asked for and when it answered, as a recording in memory, and what may be left of the
+// disk if its power is cut after so many events.
 
-import type { OpenUnit, Pending, PendingWrite } from '../../../engine/block/power-cut.js';
-import { InvariantError } from '../../../engine/sched/errors.js';
-import { SECTORS_PER_BLOCK } from './sectors.js';
+import type { OpenUnit, Pending } from '../../../engine/block/power-cut.js';
+import type { Contents } from '../../../engine/block/recording/contents.js';
+import type { DiskEvent, Recording } from '../../../engine/block/recording/reader.js';
+import { Replay } from '../../../engine/block/recording/replay.js';
+import { BLOCK_BYTES, SECTOR_BYTES, type SectorStore } from './sectors.js';
 
-/** A write as it was submitted. */
-export interface TracedWrite {
-  /** Its place in Trace.writes. */
-  readonly id: number;
-  readonly block: number;
-  /** Numbers of its sectors (SectorStore). */
-  readonly sectors: Int32Array;
-  readonly fua: boolean;
-  /** How many events there were when it was submitted, and when it was answered. */
-  readonly submittedAt: number;
-  repliedAt: number;
-}
+/** The payload of write N is at N times this in the recording; what the disk held at first is at 0. */
+const STRIDE = 2 ** 28;
 
-/** A flush; it covers the writes that were answered before it was submitted (B4). */
-export interface TracedFlush {
-  readonly submittedAt: number;
-}
-
-export type TraceEvent =
-  | { readonly kind: 'submit' | 'reply'; readonly write: TracedWrite }
-  | { readonly kind: 'flush' | 'flushed'; readonly flush: TracedFlush };
-
-/** The record of a run. A crash point is a number of events that have happened. */
+/** The events of a run. A crash point is a number of events that have happened. */
 export class Trace {
-  readonly events: TraceEvent[] = [];
-  readonly writes: TracedWrite[] = [];
+  readonly events: DiskEvent[] = [];
+  /** The sectors that the disk held at first, then those of each write. */
+  private readonly payloads: Int32Array[];
+  private ids = 0;
+
+  constructor(
+    private readonly store: SectorStore,
+    base: Int32Array,
+  ) {
+    this.payloads = [base];
+  }
 
   get length(): number {
     return this.events.length;
   }
 
-  submit(block: number, sectors: Int32Array, fua: boolean): TracedWrite {
-    const write: TracedWrite = {
-      id: this.writes.length,
-      block,
-      sectors,
+  /** A write is submitted. @returns its id */
+  write(block: number, sectors: Int32Array, fua: boolean): number {
+    const id = ++this.ids;
+    this.events.push({
+      kind: 'write',
+      change: 'data',
+      id,
+      connection: 0,
+      offset: block * BLOCK_BYTES,
+      length: sectors.length * SECTOR_BYTES,
       fua,
-      submittedAt: this.length,
-      repliedAt: Number.POSITIVE_INFINITY,
+      atomic: false,
+      payloadAt: this.payloads.length * STRIDE,
+      timeUs: 0,
+    });
+    this.payloads.push(sectors);
+    return id;
+  }
+
+  replied(id: number, fua: boolean): void {
+    this.events.push({ kind: 'replied', id, fua, timeUs: 0 });
+  }
+
+  /** A flush is submitted. @returns its id */
+  flush(): number {
+    const id = ++this.ids;
+    this.events.push({ kind: 'flush', id, connection: 0, timeUs: 0 });
+    return id;
+  }
+
+  flushed(id: number): void {
+    this.events.push({ kind: 'flushed', id, ok: true, timeUs: 0 });
+  }
+
+  /** @param unitBytes bytes that a cut keeps or loses together */
+  recording(unitBytes: number): Recording {
+    const { events, payloads, store } = this;
+    const sizeBytes = payloads[0].length * SECTOR_BYTES;
+    return {
+      path: 'memory',
+      header: { sizeBytes, unitBytes, atomicBytes: 0, startedMs: 0, seed: 0, garbage: false },
+      extents: [{ offset: 0, length: sizeBytes, payloadAt: 0 }],
+      events,
+      cutShort: null,
+      lengthBytes: 0,
+      read(at, view) {
+        const sectors = payloads[Math.floor(at / STRIDE)];
+        const first = (at % STRIDE) / SECTOR_BYTES;
+        for (let i = 0; i * SECTOR_BYTES < view.length; i++)
+          view.set(store.bytesOf(sectors[first + i]), i * SECTOR_BYTES);
+      },
+      close: () => undefined,
     };
-    this.writes.push(write);
-    this.events.push({ kind: 'submit', write });
-    return write;
-  }
-
-  reply(write: TracedWrite): void {
-    write.repliedAt = this.length;
-    this.events.push({ kind: 'reply', write });
-  }
-
-  flush(): TracedFlush {
-    const flush = { submittedAt: this.length };
-    this.events.push({ kind: 'flush', flush });
-    return flush;
-  }
-
-  flushed(flush: TracedFlush): void {
-    this.events.push({ kind: 'flushed', flush });
   }
 }
 
 /** What is not settled at a crash point. */
-export interface CrashPoint {
+export interface Unsettled {
   /** Versions that hold what another version or the floor of their unit holds are left out. */
   readonly pending: Pending;
   /** How many ways there are to choose a version for each unit (B7), and how many of the images differ. */
   readonly choices: bigint;
   readonly images: bigint;
+  /** The floor of every sector. */
+  readonly floor: Int32Array;
   /** The sectors of a unit that is open, by its place in pending.open, for a choice. */
   sectors(nth: number, choice: number): Int32Array;
   /** The first sector of that unit. */
   firstSector(nth: number): number;
 }
 
-/** The disk after some events of a trace. */
-export class CrashModel {
-  /** Per sector what is durable for sure. */
-  readonly floor: Int32Array;
-  /** Per unit the writes above the floor, oldest first. */
-  private readonly open = new Map<number, number[]>();
+/** Steps through a trace. */
+export class CrashPoints {
+  private readonly replay: Replay;
+  private readonly known = new Map<number, Int32Array>();
+  private readonly unitSectors: number;
 
-  /**
-   * @param base the sectors before the first event, durable
-   * @param unitSectors sectors that a cut keeps or loses together: 1 or 8
-   */
   constructor(
-    private readonly trace: Trace,
-    base: Int32Array,
-    private readonly unitSectors: number,
+    trace: Trace,
+    private readonly base: Int32Array,
+    private readonly store: SectorStore,
+    private readonly unitBytes: number,
   ) {
-    this.floor = base.slice();
+    this.replay = new Replay(trace.recording(unitBytes));
+    this.unitSectors = unitBytes / SECTOR_BYTES;
   }
 
-  /** One more event happened. @returns whether other images are possible than before */
-  apply(event: TraceEvent): boolean {
-    switch (event.kind) {
-      case 'submit':
-        for (const unit of this.unitsOf(event.write)) {
-          const versions = this.open.get(unit);
-          if (versions === undefined) this.open.set(unit, [event.write.id]);
-          else versions.push(event.write.id);
-        }
-        return true;
-      case 'reply':
-        // B5: of its own units only.
-        if (event.write.fua)
-          for (const unit of this.unitsOf(event.write)) {
-            this.raise(unit, this.open.get(unit)?.indexOf(event.write.id) ?? -1);
-          }
-        return event.write.fua;
-      case 'flush':
-        return false;
-      case 'flushed':
-        for (const [unit, versions] of this.open) {
-          const { submittedAt } = event.flush;
-          this.raise(
-            unit,
-            versions.findLastIndex((id) => this.trace.writes[id].repliedAt < submittedAt),
-          );
-        }
-        return true;
-    }
-  }
-
-  /** What a cut now may leave. */
-  point(): CrashPoint {
-    const { unitSectors, trace } = this;
-    const used = new Set<number>();
-    const units: OpenUnit[] = [];
+  /** What a cut after so many events may leave. They must not be fewer than the last time. */
+  at(position: number): Unsettled {
+    const { replay, unitSectors } = this;
+    replay.advance(position);
+    const { pending, contents, floors } = replay.point();
+    const floor = this.base.slice();
+    for (const [place, content] of floors.entries())
+      floor.set(this.sectorsOf(content), replay.units[place] * unitSectors);
+    const open: OpenUnit[] = [];
+    const options: number[][] = [];
     let choices = 1n;
     let images = 1n;
-    for (const unit of [...this.open.keys()].sort((a, b) => a - b)) {
-      const versions = this.open.get(unit) ?? [];
+    for (const [nth, { unit, versions }] of pending.open.entries()) {
       choices *= BigInt(versions.length + 1);
-      const { distinct, kept } = this.distinctVersions(unit, versions);
+      const { distinct, kept } = distinctOf(replay.contents, contents[nth]);
       if (distinct === 1) continue;
       images *= BigInt(distinct);
-      units.push({ unit, versions: kept });
-      for (const id of kept) used.add(id);
+      open.push({ unit, versions: kept.map((place) => versions[place - 1]) });
+      options.push([contents[nth][0], ...kept.map((place) => contents[nth][place])]);
     }
-    const writes = [...used].sort((a, b) => a - b).map((id) => this.pendingWrite(trace.writes[id]));
     return {
-      pending: { writes, open: units, garbage: false },
+      pending: { ...pending, open },
       choices,
       images,
-      firstSector: (nth) => units[nth].unit * unitSectors,
-      sectors: (nth, choice) => {
-        const { unit, versions } = units[nth];
-        return choice === 0 ? this.floorOf(unit) : this.contents(versions[choice - 1], unit);
-      },
+      floor,
+      firstSector: (nth) => open[nth].unit * unitSectors,
+      sectors: (nth, choice) => this.sectorsOf(options[nth][choice]),
     };
   }
 
-  private pendingWrite(write: TracedWrite): PendingWrite {
-    const units = write.sectors.length / this.unitSectors;
-    const firstUnit = (write.block * SECTORS_PER_BLOCK) / this.unitSectors;
-    return { id: write.id, firstUnit, units, kind: 'data', atomic: false };
-  }
-
-  /** Versions without those that another one makes superfluous; the newest stays. */
-  private distinctVersions(
-    unit: number,
-    versions: readonly number[],
-  ): { distinct: number; kept: number[] } {
-    const floor = this.floorOf(unit);
-    const kept: number[] = [];
-    let distinct = 1;
-    for (let i = versions.length - 1; i >= 0; i--) {
-      const mine = this.contents(versions[i], unit);
-      if (kept.some((id) => equal(this.contents(id, unit), mine))) continue;
-      const isFloor = equal(floor, mine);
-      if (!isFloor) distinct++;
-      if (!isFloor || kept.length === 0) kept.push(versions[i]);
+  private sectorsOf(content: number): Int32Array {
+    let sectors = this.known.get(content);
+    if (sectors === undefined) {
+      const bytes = new Uint8Array(this.unitBytes);
+      this.replay.contents.load(content, bytes);
+      sectors = this.store.idsOf(bytes);
+      this.known.set(content, sectors);
     }
-    return { distinct, kept: kept.reverse() };
-  }
-
-  private *unitsOf(write: TracedWrite): Generator<number, void> {
-    const first = (write.block * SECTORS_PER_BLOCK) / this.unitSectors;
-    const count = write.sectors.length / this.unitSectors;
-    for (let unit = first; unit < first + count; unit++) yield unit;
-  }
-
-  /** The version at this place of a unit is durable now. */
-  private raise(unit: number, place: number): void {
-    const versions = this.open.get(unit);
-    if (versions === undefined || place < 0) return;
-    this.floor.set(this.contents(versions[place], unit), unit * this.unitSectors);
-    if (place === versions.length - 1) this.open.delete(unit);
-    else versions.splice(0, place + 1);
-  }
-
-  private floorOf(unit: number): Int32Array {
-    return this.floor.subarray(unit * this.unitSectors, (unit + 1) * this.unitSectors);
-  }
-
-  private contents(id: number, unit: number): Int32Array {
-    const { sectors, block } = this.trace.writes[id];
-    const at = unit * this.unitSectors - block * SECTORS_PER_BLOCK;
-    if (at < 0 || at >= sectors.length)
-      throw new InvariantError(`write ${id} does not touch unit ${unit}`);
-    return sectors.subarray(at, at + this.unitSectors);
+    return sectors;
   }
 }
 
-function equal(a: Int32Array, b: Int32Array): boolean {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
+/** Do other images than before the event become possible, or impossible? */
+export function matters(event: DiskEvent): boolean {
+  return (
+    event.kind === 'write' || event.kind === 'flushed' || (event.kind === 'replied' && event.fua)
+  );
+}
+
+/**
+ * Of the contents of a unit (its floor, then its versions): which versions are worth trying, since no
+ * later one and not the floor is the same; the newest is always among them.
+ */
+function distinctOf(
+  contents: Contents,
+  options: readonly number[],
+): { distinct: number; kept: number[] } {
+  const kept: number[] = [];
+  let distinct = 1;
+  for (let place = options.length - 1; place > 0; place--) {
+    if (kept.some((other) => contents.same(options[other], options[place]))) continue;
+    const isFloor = contents.same(options[0], options[place]);
+    if (!isFloor) distinct++;
+    if (!isFloor || kept.length === 0) kept.push(place);
+  }
+  return { distinct, kept: kept.reverse() };
 }

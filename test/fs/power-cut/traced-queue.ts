@@ -8,7 +8,7 @@ import type { Machine } from '../../../engine/machine.js';
 import { mightSleep, type Op, sleepOn, type Task } from '../../../engine/sched/op.js';
 import { sharedWords } from '../../block/machine.js';
 import { BLOCK_BYTES, type SectorStore } from './sectors.js';
-import type { Trace, TracedFlush, TracedWrite } from './trace.js';
+import type { Trace } from './trace.js';
 
 const BLOCK_WORDS = BLOCK_BYTES / 4;
 /** More than can be in flight. */
@@ -17,8 +17,10 @@ const TICKETS = 4096;
 /** A request that was not answered yet. */
 interface InFlight {
   readonly ticket: number;
-  readonly write: TracedWrite | null;
-  readonly flush: TracedFlush | null;
+  readonly op: BlockRequest['op'];
+  readonly fua: boolean;
+  /** In the trace. */
+  readonly id: number;
 }
 
 export class TracedQueue extends BlockQueue {
@@ -47,13 +49,12 @@ export class TracedQueue extends BlockQueue {
     mightSleep(task);
     const ticket = this.tickets++ % TICKETS;
     Atomics.store(this.answered, ticket, 0);
-    const { op, block, count, frames } = request;
-    let write: TracedWrite | null = null;
-    let flush: TracedFlush | null = null;
-    if (op === 'flush') flush = this.trace.flush();
+    const { op, block, count, frames, fua } = request;
+    let id = 0;
+    if (op === 'flush') id = this.trace.flush();
     if (op === 'read') this.read(block, frames, count);
-    if (op === 'write') write = this.write(request);
-    this.inFlight.push({ ticket, write, flush });
+    if (op === 'write') id = this.write(request);
+    this.inFlight.push({ ticket, op, fua, id });
     return ticket;
   }
 
@@ -66,9 +67,9 @@ export class TracedQueue extends BlockQueue {
 
   /** Answers the request at this place of inFlight. */
   answer(nth: number): void {
-    const [{ ticket, write, flush }] = this.inFlight.splice(nth, 1);
-    if (write !== null) this.trace.reply(write);
-    if (flush !== null) this.trace.flushed(flush);
+    const [{ ticket, op, fua, id }] = this.inFlight.splice(nth, 1);
+    if (op === 'write') this.trace.replied(id, fua);
+    if (op === 'flush') this.trace.flushed(id);
     Atomics.store(this.answered, ticket, 1);
   }
 
@@ -81,7 +82,7 @@ export class TracedQueue extends BlockQueue {
     }
   }
 
-  private write({ block, frames, count, fua }: BlockRequest): TracedWrite {
+  private write({ block, frames, count, fua }: BlockRequest): number {
     for (let i = 0; i < count; i++) {
       const at = this.m.frames.wordOffset(frames[i]);
       const words = this.m.frames.wordSegment(frames[i]).subarray(at, at + BLOCK_WORDS);
@@ -92,7 +93,7 @@ export class TracedQueue extends BlockQueue {
       this.disk.byteOffset + block * BLOCK_BYTES,
       count * BLOCK_BYTES,
     );
-    return this.trace.submit(block, this.store.idsOf(bytes), fua);
+    return this.trace.write(block, this.store.idsOf(bytes), fua);
   }
 }
 

@@ -6,6 +6,7 @@ import { checkpoint, currentTid } from '../../../engine/fs/journal.js';
 import { LAST_PAGE } from '../../../engine/fs/layout.js';
 import type { MkfsOptions } from '../../../engine/fs/mkfs.js';
 import { type Op, sleepOn, type Task } from '../../../engine/sched/op.js';
+import { randomFrom } from '../crash-disk.js';
 import { imageOf, newDisk, Rig } from '../rig.js';
 import { Actor } from './actor.js';
 import { Actors } from './actors.js';
@@ -59,7 +60,7 @@ export function runWorkload({ seed, operations, mkfs }: WorkloadOptions): Run {
   const image = imageOf(disk);
   const store = new SectorStore();
   const base = store.idsOf(new Uint8Array(image.buffer));
-  const trace = new Trace();
+  const trace = new Trace(store, base);
   const queues: TracedQueue[] = [];
   const rig = new Rig(disk, {
     mms: ACTORS,
@@ -72,16 +73,16 @@ export function runWorkload({ seed, operations, mkfs }: WorkloadOptions): Run {
   let stamps = 0;
   const stamp = (): number => ++stamps;
   const world: World = { rig, trace, store, log: [], histories: [], random, stamp };
-  const actors = new Actors(queues[0], random);
+  const scheduler = new Actors(queues[0], random);
   for (let i = 0; i < ACTORS; i++) {
     const actor = new Actor(world, i);
     const count =
       Math.floor(((i + 1) * operations) / ACTORS) - Math.floor((i * operations) / ACTORS);
-    actors.add(actor.task, actor.run(count));
+    scheduler.add(actor.task, actor.run(count));
   }
   const flusher = rig.m.newTask('flusher', ACTORS);
-  actors.add(flusher, flush(flusher, world, actors));
-  actors.run();
+  scheduler.add(flusher, flush(flusher, world, scheduler));
+  scheduler.run();
   world.log.push({ at: trace.length, text: 'unmount' });
   rig.unmount();
   for (const { names, files } of world.histories)
@@ -109,15 +110,4 @@ function* flush(task: Task, { rig, random, log, trace }: World, actors: Actors):
       yield* checkpoint(task, v);
     }
   }
-}
-
-/** A small generator of numbers, the same for the same seed (mulberry32). */
-export function randomFrom(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
 }

@@ -12,6 +12,7 @@ import { Exploration, type ExploreProgress } from '../../crash/explore.js';
 import { type ExploreReport, formatReport } from '../../crash/report.js';
 import { StateFile } from '../../crash/state-file.js';
 import { makeCommand, optionsOf } from '../../frame/command.js';
+import { CliError } from '../../frame/errors.js';
 import { EXIT } from '../../frame/exit-codes.js';
 import { type Interrupt, interruptible } from '../../frame/interrupt.js';
 import { print, printJson, tell } from '../../frame/output.js';
@@ -97,8 +98,10 @@ export function exploreCommand(): Command {
       );
       if (json) printJson(report);
       else print(formatReport(report));
-      interrupt.signal.throwIfAborted();
-      if (report.failures.length > 0) process.exitCode = EXIT.findings;
+      const reason: unknown = interrupt.signal.reason;
+      // The report has said that it was stopped.
+      if (reason instanceof CliError) process.exitCode = reason.exit;
+      else if (report.failures.length > 0) process.exitCode = EXIT.findings;
     });
   });
 }

@@ -14,8 +14,11 @@ import {
 import { goData, queries } from '../raw-client.js';
 
 export const SIZE = 320 * 1024;
-/** `late` answers later than asked, and is another storage now and then. */
-export const EXPORTS = ['memory', 'file', 'locked', 'late'] as const;
+/**
+ * `cached` and `cached-file` have volatile caches with little memory. `late` answers later than asked, and is another
+ * storage now and then.
+ */
+export const EXPORTS = ['memory', 'file', 'locked', 'cached', 'cached-file', 'late'] as const;
 
 export interface FuzzCase {
   /** How the transmission phase is entered: style, context, export, flags. */
@@ -101,7 +104,7 @@ const PATTERN = Buffer.from(
 export function clientBytes({ entry, options, requests }: FuzzCase): Buffer {
   const choices = new Choices(entry);
   const style = choices.below(3);
-  const name = choices.of<string>('memory', 'file', 'locked', 'late', 'file', 'late', '');
+  const name = choices.of<string>('memory', 'file', 'cached', 'late', 'cached-file', 'locked', '');
   const context = choices.below(4) > 0;
   const byName = choices.below(8) === 7;
   const flags = choices.of(3, 3, 3, 1, 3, 0, 2, 3, 3, 3, 3, 7, 3, 0x80000000);

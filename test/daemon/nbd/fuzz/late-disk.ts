@@ -4,6 +4,7 @@ import type { OpenableExport } from '../../../../daemon/nbd/connection.js';
 import { MemoryStorage } from '../../../../daemon/nbd/memory-storage.js';
 import type { Request } from '../../../../daemon/nbd/replies.js';
 import type { Clock, Storage } from '../../../../daemon/nbd/storage.js';
+import { WrittenPages } from '../../../../daemon/written-pages.js';
 import type { Memory } from '../../../../native/index.js';
 
 class LateStorage extends MemoryStorage {
@@ -12,8 +13,9 @@ class LateStorage extends MemoryStorage {
   constructor(
     memory: Memory,
     override readonly clock: Clock,
+    written: WrittenPages,
   ) {
-    super(memory.fd, memory.segments, memory.lengthBytes);
+    super(memory.fd, memory.segments, memory.lengthBytes, written);
   }
 
   /** Every third request is answered at once. */
@@ -37,7 +39,9 @@ export class LateDisk implements OpenableExport {
     clock: Clock,
   ) {
     this.sizeBytes = memory.lengthBytes;
-    this.#storages = [new LateStorage(memory, clock), new LateStorage(memory, clock)];
+    const written = new WrittenPages(memory.lengthBytes);
+    const storage = (): Storage => new LateStorage(memory, clock, written);
+    this.#storages = [storage(), storage()];
   }
 
   open(): Storage {

@@ -90,7 +90,8 @@ export function judgeAnswer(
   if (got.length < bytes) return 0;
   const data = got.subarray(BYTES.OPTION_REPLY, bytes);
   if (type === REPLY.ACK || type >= 0x80000000) {
-    if (!finals.includes(type)) return `${said}, expected ${finals.map((n) => n.toString(16))}`;
+    if (!finals.includes(type))
+      return `${said}, expected ${finals.map((n) => n.toString(16)).join(' or ')}`;
     if (type === REPLY.ACK && data.length > 0) return `${said} with data`;
     if (type === REPLY.ACK && answer.items.length > 0) return `${said} before all else was told`;
     return { bytes, done: true };

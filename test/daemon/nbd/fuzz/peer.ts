@@ -4,9 +4,10 @@
 import { Connection, type OpenableExport } from '../../../../daemon/nbd/connection.js';
 import { NbdCounters } from '../../../../daemon/nbd/counters.js';
 import type { DiskData } from '../../../../daemon/nbd/messages.js';
-import { COMMAND, OPTION } from '../../../../daemon/nbd/protocol.js';
-import type { Clock } from '../../../../daemon/nbd/storage.js';
+import { COMMAND, ERROR, OPTION } from '../../../../daemon/nbd/protocol.js';
+import type { Clock, Storage } from '../../../../daemon/nbd/storage.js';
 import { ThreadDisk } from '../../../../daemon/nbd/thread-disk.js';
+import { WrittenPages } from '../../../../daemon/written-pages.js';
 import {
   Arena,
   closeDescriptor,
@@ -14,7 +15,6 @@ import {
   type Memory,
   PLACE,
   Poller,
-  preadInto,
   socketPair,
 } from '../../../../native/index.js';
 import { goData } from '../raw-client.js';
@@ -32,6 +32,8 @@ import type { ModelDisk } from './model.js';
 import { Reference } from './reference.js';
 
 const UNIT_BYTES = 512;
+/** Of the volatile caches: less than the disk has. */
+const VERSION_BYTES = 256 * 1024;
 const RECEIVE_BYTES = 1024 * 1024;
 /** Turns that one connection may take beyond those that its bytes explain. */
 const TURNS_MAX = 64;
@@ -40,6 +42,8 @@ const TURN_BYTES = 2048;
 interface ServedDisk {
   readonly exported: OpenableExport;
   readonly memory: Memory;
+  /** To look at it. */
+  readonly storage: Storage;
   readonly model: ModelDisk;
 }
 
@@ -67,6 +71,7 @@ export class FuzzedServer {
   };
   readonly #disks: readonly ServedDisk[];
   readonly #look = Buffer.alloc(SIZE);
+  #cases = 0;
   readonly wire = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
   readonly received = Buffer.alloc(RECEIVE_BYTES);
 
@@ -75,9 +80,11 @@ export class FuzzedServer {
     this.#late = new LateDisk('late', memories.at(-1) ?? createMemory(SIZE), this.clock);
     this.#disks = EXPORTS.map((name, i) => {
       const memory = memories[i] ?? createMemory(SIZE);
-      const exported = name === 'late' ? this.#late : plainDisk(name, memory);
+      const plain = name === 'late' ? null : plainDisk(name, memory);
+      const exported = plain ?? this.#late;
       const { readOnly } = exported;
-      return { exported, memory, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
+      const storage = plain?.open({ fd: -1, answered: () => undefined }) ?? this.#late.open();
+      return { exported, memory, storage, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
     });
     this.exports = this.#disks.map(({ exported }) => exported);
   }
@@ -137,12 +144,12 @@ export class FuzzedServer {
   #compare(reference: Reference): string | null {
     const open = reference.openWrite();
     let wrong: string | null = null;
-    for (const { exported, memory, model } of this.#disks) {
-      const [segment] = memory.segments;
-      const bytes =
-        model.name !== 'file' && segment !== undefined
-          ? Buffer.from(segment)
-          : this.#look.subarray(0, preadInto(memory.fd, this.#look, 0));
+    const bytes = this.#look;
+    this.#cases++;
+    for (const [i, { exported, storage, model }] of this.#disks.entries()) {
+      // The one that was used, and of the others one after the other.
+      if (model !== reference.session.chosen && this.#cases % this.#disks.length !== i) continue;
+      if (storage.copy(0, bytes) !== ERROR.NONE) return `${exported.name} can not be read`;
       if (open !== null && open.disk === model) wrong ??= takeUnits(bytes, model.bytes, open);
       if (bytes.equals(model.bytes)) continue;
       const at = bytes.findIndex((byte, i) => byte !== model.bytes[i]);
@@ -155,11 +162,17 @@ export class FuzzedServer {
 
 function plainDisk(name: string, memory: Memory): ThreadDisk {
   const { fd } = memory;
-  const source: DiskData['source'] =
-    name === 'file' ? { kind: 'file', fd } : { kind: 'memory', fd, segments: [...memory.segments] };
+  const segments = [...memory.segments];
+  const source: DiskData['source'] = name.endsWith('file')
+    ? { kind: 'file', fd }
+    : { kind: 'memory', fd, segments, written: new WrittenPages(SIZE).shared };
   const readOnly = name === 'locked';
+  const unitBytes = name === 'cached' ? 512 : 4096;
+  const cache = name.startsWith('cached')
+    ? { unitBytes, atomicBytes: 0, versionBytes: VERSION_BYTES }
+    : null;
   return new ThreadDisk(
-    { name, description: name, sizeBytes: SIZE, readOnly, source, cache: null },
+    { name, description: name, sizeBytes: SIZE, readOnly, source, cache },
     null,
     () => undefined,
   );

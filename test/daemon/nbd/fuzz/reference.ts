@@ -96,9 +96,9 @@ export class Reference {
   missing(): string | null {
     if (!this.#greeted) return 'no greeting';
     if (this.#got.length > 0) return `half a reply: ${this.#got.toString('hex', 0, 64)}`;
-    const [answer] = this.#answers;
+    const answer = this.#answers.at(0);
     if (answer !== undefined) return `option ${answer.option} is not answered`;
-    const [request] = this.#pending;
+    const request = this.#pending.at(0);
     return request === undefined ? null : `not answered: ${JSON.stringify(request.request)}`;
   }
 
@@ -185,7 +185,7 @@ export class Reference {
       const greeting = this.#got.toString('latin1', 0, BYTES.GREETING);
       return greeting === 'NBDMAGICIHAVEOPT\0\x03' ? BYTES.GREETING : 'another greeting';
     }
-    const [answer] = this.#answers;
+    const answer = this.#answers.at(0);
     if (answer !== undefined) {
       const taken = judgeAnswer(answer, this.#got, this.session);
       if (typeof taken === 'string' || taken === 0) return taken;
