@@ -6,7 +6,7 @@ import { PinfoldError } from '../protocol/errors.js';
 import type { RecordingSummary } from '../protocol/methods.js';
 import { WrittenPages } from '../written-pages.js';
 import { BackingFile } from './backing-file.js';
-import type { OpenableExport } from './connection.js';
+import type { OpenableExport } from './connection-host.js';
 import { type PlannedCut, planCut } from './cut.js';
 import { FaultStorage, type Staging } from './fault-storage.js';
 import { FileStorage } from './file-storage.js';
