@@ -1,4 +1,4 @@
-// What a connection is given by the thread that serves it, and what it says to it.
+// What a connection needs of the thread that serves it, and what it leaves to others.
 
 import type { Poller } from '../../native/index.js';
 import type { NbdCounters } from './counters.js';
@@ -35,7 +35,7 @@ export interface ConnectionHost<E extends OpenableExport> {
   readonly tls: TlsState;
 }
 
-/** What a connection leaves to the one that goes on after 'remote'. */
+/** What a connection leaves to its successor. */
 export interface HandOver {
   readonly fd: number;
   readonly replies: Replies;

@@ -50,7 +50,7 @@ export interface World {
   readonly stamp: () => number;
 }
 
-const DISK_BYTES = 4 * 2 ** 20;
+const DISK_BYTES = 2 * 2 ** 20;
 const ACTORS = 3;
 
 /** Runs a workload from mount to unmount. */
