@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { RecordingWriter } from '../../engine/block/recording/writer.js';
 import { closeDescriptor, fileStatus, nextData, nextHole, openFile } from '../../native/index.js';
 import { Script, UNIT } from '../block/recording/make.js';
-import { hasFuse, mountDisk, mountExt4 } from '../support/fuse.js';
+import { hasFuse, mountExport, mountExt4 } from '../support/fuse.js';
 import { requires } from '../support/requires.js';
 import { pinfold, start, succeeds, temporaryFolder } from './run.js';
 
@@ -97,21 +97,22 @@ test('xfs_repair -n: the same in the header of an allocation group', async (t) =
   t.true(report.failures.every(({ lost }) => lost === 'write #3, sector 1'));
 });
 
-/** A daemon with a disk that is also a file, and a recording of what `work` does with that file. */
+/** A daemon with a disk that is also a file, and a recording of what `work` does with it; null where nobody can mount. */
 async function recorded(
   t: ExecutionContext,
   folder: string,
   size: string,
   prepare: (file: string) => Promise<void> | void,
   work: (file: string) => Promise<void> | void,
-): Promise<string> {
+): Promise<string | null> {
   const [socket, nbd, record] = ['ipc', 'nbd', 'run.rec'].map((name) => join(folder, name));
   const on = ['--socket', socket];
   const serve = ['serve', ...on, '--disk', `d,size=${size}`, '--nbd-socket', nbd];
   const daemon = start({}, ...serve);
   t.teardown(() => daemon.child.kill('SIGKILL'));
   await daemon.shows('NBD clients connect');
-  const disk = await mountDisk(t, folder, nbd);
+  const disk = await mountExport(t, folder, `nbd+unix:///?socket=${nbd}`);
+  if (disk === null) return null;
   await prepare(disk.file);
   const recording = start({}, 'disk', 'record', 'd', '--output', record, '--unit', '4096', ...on);
   t.teardown(() => recording.child.kill('SIGKILL'));
@@ -126,7 +127,7 @@ async function recorded(
 }
 
 /** Ten operations of SQLite on fuse2fs on nbdfuse. */
-async function sqlite(t: ExecutionContext, synchronous: 'FULL' | 'OFF'): Promise<string> {
+async function sqlite(t: ExecutionContext, synchronous: 'FULL' | 'OFF'): Promise<string | null> {
   const folder = temporaryFolder(t);
   const database = join(folder, 'ext4', 'db.sqlite');
   const run = (sql: string): void => {
@@ -164,17 +165,13 @@ test('SQLite on fuse2fs: sound with synchronous=FULL, and not with OFF', async (
     if (!requires(t, program, debianPackage)) return;
   if (!hasFuse(t)) return;
   const check = ['--check', `${SQLITE} {image}`, '--limit', '30', '--sample', '8'];
-  const safe = await explored(
-    t,
-    0,
-    '--record',
-    await sqlite(t, 'FULL'),
-    ...check,
-    '--budget',
-    '80',
-  );
+  const full = await sqlite(t, 'FULL');
+  if (full === null) return;
+  const safe = await explored(t, 0, '--record', full, ...check, '--budget', '80');
   t.true(safe.checked >= 40);
-  const unsafe = await explored(t, 1, '--record', await sqlite(t, 'OFF'), ...check, '--first');
+  const off = await sqlite(t, 'OFF');
+  if (off === null) return;
+  const unsafe = await explored(t, 1, '--record', off, ...check, '--first');
   t.regex(unsafe.failures[0].message, /^integrity_check: /);
 });
 
@@ -193,6 +190,7 @@ test('pinfold volume fsck: a copy into a volume leaves it sound wherever the pow
       await succeeds(t, 'volume', 'put', file, join(folder, 'notes'), '/');
     },
   );
+  if (record === null) return;
   const check = `${process.execPath} ${ENTRY} volume fsck {image}`;
   const report = await explored(t, 0, '--record', record, '--check', check, '--budget', '24');
   t.is(report.checked, 24);
