@@ -92,7 +92,7 @@ test('EIO of read, write and fdatasync', async (t) => {
   await until('nbdkit listens', () => existsSync(socket));
   const image = await mountExport(t, folder, `nbd+unix:///?socket=${socket}`);
   if (image === null) return;
-  const { file, second, says, othersGoOn } = await clients(t, image);
+  const { file, second, says, othersGoOn } = await clients(t, image.file);
   const block = Buffer.alloc(BLOCK, 3);
   const failing = async (operation: string, check: () => Promise<unknown>): Promise<void> => {
     writeFileSync(join(folder, `fail-${operation}`), '');
