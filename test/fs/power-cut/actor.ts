@@ -29,7 +29,7 @@ import {
   type Names,
   namesState,
 } from './history.js';
-import type { World } from './workload.js';
+import type { World } from './world.js';
 
 const PAGE = 4096;
 /** A file, and all files of an actor, are kept about so small. */
