@@ -156,6 +156,9 @@ export class Calls {
       return await recordingOf(name).start(options);
     });
     this.#on(METHODS.diskRecordStop, async (_, { name }) => await recordingOf(name).stop());
+    this.#on(METHODS.diskRecordStatus, async (_, { name }) => ({
+      recording: await recordingOf(name).status(),
+    }));
     this.#on(METHODS.diskRecordMark, async (_, { name, text }) => {
       await recordingOf(name).mark(text);
       return {};

@@ -5,7 +5,11 @@ import { z } from 'zod';
 import type { RecordingOptions } from './nbd/recorder.js';
 import type { NbdServer } from './nbd/server.js';
 import { PinfoldError } from './protocol/errors.js';
-import { type RecordingSummary, recordingSummarySchema } from './protocol/methods.js';
+import {
+  type RecordingStatus,
+  type RecordingSummary,
+  recordingSummarySchema,
+} from './protocol/methods.js';
 
 /** The reason for which a recorded disk is not served as a plain one. */
 const REASON = 'recording';
@@ -20,6 +24,7 @@ interface Recorded {
 
 export class DiskRecording {
   #recording = false;
+  #last: RecordingStatus | null = null;
 
   constructor(private readonly disk: Recorded) {}
 
@@ -40,7 +45,9 @@ export class DiskRecording {
       await this.disk.enterThread(REASON);
       const { name: disk, thread } = this.disk;
       const result = z.object({ unitBytes: z.int() });
-      return await thread.call({ kind: 'record-start', disk, ...options }, result);
+      const started = await thread.call({ kind: 'record-start', disk, ...options }, result);
+      this.#last = { path: options.path, running: true, events: 0, lengthBytes: 0, failure: null };
+      return started;
     } catch (error) {
       this.#end();
       throw error;
@@ -51,13 +58,29 @@ export class DiskRecording {
   async stop(): Promise<RecordingSummary> {
     const { name: disk, thread } = this.disk;
     const summary = await thread.call({ kind: 'record-stop', disk }, recordingSummarySchema);
+    this.#update(summary, false);
     this.#end();
     return summary;
+  }
+
+  /** Of the recording that runs, or of the last one; null before the first. */
+  async status(): Promise<RecordingStatus | null> {
+    if (this.#last?.running === true) {
+      const { name: disk, thread } = this.disk;
+      const command = { kind: 'record-status', disk } as const;
+      const summary = await thread.call(command, recordingSummarySchema.nullable());
+      if (summary !== null) this.#update(summary, summary.failure === null);
+    }
+    return this.#last;
   }
 
   /** @throws PinfoldError EINVAL if it is not recorded, or the text is too long */
   async mark(text: string): Promise<void> {
     await this.disk.thread.call({ kind: 'record-mark', disk: this.disk.name, text }, z.null());
+  }
+
+  #update(summary: RecordingSummary, running: boolean): void {
+    if (this.#last !== null) this.#last = { path: this.#last.path, running, ...summary };
   }
 
   #end(): void {

@@ -6,6 +6,7 @@ import {
   type Fault,
   type FaultLayer,
   METHODS,
+  type RecordingStatus,
   type RecordingSummary,
 } from '../../daemon/protocol/methods.js';
 import type { Link } from './link.js';
@@ -167,6 +168,13 @@ export class Disk {
   async stopRecording({ signal }: CallOptions = {}): Promise<RecordingSummary> {
     const link = await this.client.up();
     return await link.call(METHODS.diskRecordStop, { name: this.name }, signal);
+  }
+
+  /** The recording that runs, or the last one; null if there was none. */
+  async recording({ signal }: CallOptions = {}): Promise<RecordingStatus | null> {
+    const link = await this.client.up();
+    const { recording } = await link.call(METHODS.diskRecordStatus, { name: this.name }, signal);
+    return recording;
   }
 
   /** Notes a word in the recording, which checkers get to see: that a transaction was committed, say. */

@@ -85,6 +85,7 @@ export const commandSchema = z.discriminatedUnion('kind', [
     seed: z.int(),
   }),
   z.object({ kind: z.literal('record-stop'), disk: z.string() }),
+  z.object({ kind: z.literal('record-status'), disk: z.string() }),
   z.object({ kind: z.literal('record-mark'), disk: z.string(), text: z.string() }),
 ]);
 export type Command = z.infer<typeof commandSchema>;

@@ -159,7 +159,11 @@ export class Recorder implements Witness {
       });
     }
     closeDescriptor(this.fd);
-    const lengthBytes = this.#writer.lengthBytes;
+    return this.summary;
+  }
+
+  get summary(): RecordingSummary {
+    const { lengthBytes } = this.#writer;
     return { events: this.#events, lengthBytes, failure: this.#failure };
   }
 

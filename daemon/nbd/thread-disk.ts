@@ -106,6 +106,11 @@ export class ThreadDisk implements OpenableExport {
     return summary;
   }
 
+  /** Null if it is not recorded. */
+  recordingSoFar(): RecordingSummary | null {
+    return this.#recorder?.summary ?? null;
+  }
+
   /** @throws PinfoldError EINVAL if it is not recorded, or the text is too long */
   mark(text: string): void {
     this.#recording.mark(text);

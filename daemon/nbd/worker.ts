@@ -148,6 +148,9 @@ class DisksThread {
       case 'record-stop':
         answer.resolve(this.#disk(command.disk).stopRecording());
         return;
+      case 'record-status':
+        answer.resolve(this.#disk(command.disk).recordingSoFar());
+        return;
       case 'record-mark':
         this.#disk(command.disk).mark(command.text);
         answer.resolve(null);

@@ -147,6 +147,14 @@ export const recordingSummarySchema = z.object({
 });
 export type RecordingSummary = z.infer<typeof recordingSummarySchema>;
 
+/** The recording that runs, or the last one. */
+export const recordingStatusSchema = recordingSummarySchema.extend({
+  path: z.string(),
+  /** False once it was stopped, or has ended by itself. */
+  running: z.boolean(),
+});
+export type RecordingStatus = z.infer<typeof recordingStatusSchema>;
+
 /** A method by its name on the wire. */
 export interface Method<Params, Result> {
   readonly name: string;
@@ -252,6 +260,12 @@ export const METHODS = {
     'disk.record.stop',
     z.strictObject({ name: nameSchema }),
     recordingSummarySchema,
+  ),
+  /** Null: it was never recorded. */
+  diskRecordStatus: method(
+    'disk.record.status',
+    z.strictObject({ name: nameSchema }),
+    z.object({ recording: recordingStatusSchema.nullable() }),
   ),
   /** A word of the client in the recording: "transaction 7 committed". */
   diskRecordMark: method(

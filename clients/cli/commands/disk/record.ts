@@ -15,6 +15,7 @@ import { humanSize, integer, seconds } from '../../frame/values.js';
 const UNITS = ['512', '4096'] as const;
 const SEED_MAX = 2 ** 31 - 1;
 const SECONDS_MAX = 7 * 86_400;
+const LOOK_MS = 300;
 
 const SHAPE = {
   socket: z.string(),
@@ -63,10 +64,12 @@ export function recordCommand(): Command {
           const unitBytes = options.unit === '512' ? 512 : options.unit === '4096' ? 4096 : null;
           const { garbage, seed } = options;
           await disk.record(path, { garbage, seed, ...(unitBytes === null ? {} : { unitBytes }) });
-          if (!json) tell(`recording disk ${name} into ${path}, until Ctrl-C`);
-          await lasting(client, interrupt, options.for ?? null);
+          const until = options.for === undefined ? 'until Ctrl-C' : `for ${options.for} s`;
+          if (!json) tell(`recording disk ${name} into ${path}, ${until}`);
+          report(name, path, await lasting(client, disk, path, interrupt, options.for), json);
+          return;
         }
-        report(name, path, await disk.stopRecording(), json);
+        report(name, null, await disk.stopRecording(), json);
       });
     });
   });
@@ -79,26 +82,47 @@ async function open(client: Client, name: string): Promise<Disk> {
   return await client.disk(name);
 }
 
-/** Until a signal, which is how a recording ends, or the time is over. @throws CliError if the daemon ends */
+/**
+ * Until a signal, which is how a recording ends, or the time is over, or it has ended otherwise: it was stopped from
+ * elsewhere, the power was cut, the file system is full.
+ * @throws CliError if the daemon ends
+ */
 async function lasting(
   client: Client,
+  disk: Disk,
+  path: string,
   { signal }: Interrupt,
-  forSeconds: number | null,
-): Promise<void> {
-  await new Promise<void>((done, fail) => {
-    const timer = setTimeout(done, (forSeconds ?? SECONDS_MAX) * 1000);
-    const end = (): void => {
-      clearTimeout(timer);
-      done();
-    };
-    if (signal.aborted) end();
-    signal.addEventListener('abort', end);
-    client.once('close', () => {
-      clearTimeout(timer);
-      fail(
-        new CliError('ECONNRESET', 'the daemon has ended: the recording holds what came before'),
+  forSeconds: number = SECONDS_MAX,
+): Promise<RecordingSummary> {
+  const gone = new AbortController();
+  client.once('close', () => gone.abort());
+  const over = AbortSignal.any([signal, gone.signal, AbortSignal.timeout(forSeconds * 1000)]);
+  while (!over.aborted) {
+    const status = await disk.recording();
+    if (status?.path !== path)
+      throw new CliError(
+        'EBUSY',
+        `the recording was stopped, and another one of ${disk.name} began`,
       );
-    });
+    const { running, path: _, ...summary } = status;
+    if (!running) return summary.failure === null ? summary : await disk.stopRecording();
+    await asleep(over);
+  }
+  if (gone.signal.aborted)
+    throw new CliError('ECONNRESET', 'the daemon has ended: the recording holds what came before');
+  return await disk.stopRecording();
+}
+
+/** Until it is time to look again, or the signal aborts. */
+async function asleep(signal: AbortSignal): Promise<void> {
+  await new Promise<void>((done) => {
+    const timer = setTimeout(end, LOOK_MS);
+    function end(): void {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      done();
+    }
+    signal.addEventListener('abort', end);
   });
 }
 
