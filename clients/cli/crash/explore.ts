@@ -154,8 +154,8 @@ export class Exploration {
 
   async #check(job: Job, work: Work, signal: AbortSignal): Promise<void> {
     const { point, choices, key, progress } = work;
-    this.#checked++;
     const verdict = await job.check(point, choices, signal);
+    this.#checked++;
     if (!verdict.ok) {
       const failed = {
         key: keyOf(verdict),
