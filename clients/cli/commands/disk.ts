@@ -25,7 +25,7 @@ const RANGE = { ...SOCKET, offset: z.number(), length: z.number().optional() };
 export function diskCommand(): Command {
   return makeGroup(
     'disk',
-    'list, read and write the disks of a daemon, and let them fail',
+    'list, read and write the disks of a daemon, let them fail, cut their power, record them',
     [
       ['pinfold disk list', 'names and sizes'],
       ['pinfold disk read scratch --length 512', 'the first sector'],
@@ -33,6 +33,9 @@ export function diskCommand(): Command {
         'pinfold disk write scratch --offset 1M --input boot.bin',
         'a file, one MiB from the beginning',
       ],
+      ['pinfold disk fault add scratch error,op=write,nth=3', 'each third write fails'],
+      ['pinfold disk cut scratch --seed 42', 'the power, if it is served with cache=volatile'],
+      ['pinfold disk record scratch --output run.rec', 'for pinfold crash explore'],
     ],
     [
       listCommand(),
