@@ -5,15 +5,19 @@ import { dropPages, holdPages } from '../engine/dma/hold.js';
 import { isInline } from '../engine/fs/core.js';
 import { sizeOf } from '../engine/fs/dinode.js';
 import { mapBlock } from '../engine/fs/folio-state.js';
+import { readAhead } from '../engine/fs/readahead.js';
 import type { Volume } from '../engine/fs/volume.js';
 import type { Machine } from '../engine/machine.js';
 import { load, read } from '../engine/memory/word.js';
 import { faultIn } from '../engine/mm/access.js';
 import { putFolio } from '../engine/mm/alloc.js';
+import { findFolio } from '../engine/mm/filemap.js';
 import { PG } from '../engine/mm/folio.js';
 import { FOLL, holdsLocks } from '../engine/mm/gup.js';
+import { PTE, pteIndex } from '../engine/mm/pte.js';
 import { nextFolio } from '../engine/mm/truncate.js';
 import { Errno } from '../engine/sched/errors.js';
+import { downRead, upRead } from '../engine/sched/lock.js';
 import type { Op, Task } from '../engine/sched/op.js';
 import type { FileExtent } from './machine-service.js';
 
@@ -66,6 +70,37 @@ export function* transfer(
       yield* dropPages(task, m, pfns, held, reference, stores, flags);
     }
     done += length;
+  }
+}
+
+/**
+ * Reads pages of a file that are neither mapped nor cached with few large requests, since each would take a fault and a
+ * request of its own otherwise (do_sync_mmap_readahead). Errors are left to the faults.
+ * @param vpn where page `index` of the file is mapped
+ */
+export function* readMapped(
+  task: Task,
+  v: Volume,
+  inode: number,
+  mm: number,
+  vpn: number,
+  index: number,
+  count: number,
+): Op<void> {
+  const { m } = v;
+  for (let i = 0; i + 1 < count; i++) {
+    if ((load(m.state.pte, pteIndex(m, mm, vpn + i)) & PTE.present) !== 0) continue;
+    const cached = yield* findFolio(task, m, inode, index + i);
+    if (cached !== 0) {
+      yield* putFolio(task, m, cached);
+      continue;
+    }
+    yield* downRead(task, m.invalidateLock, inode);
+    try {
+      yield* readAhead(task, v, inode, index + i, index + count - 1);
+    } finally {
+      upRead(task, m.invalidateLock, inode);
+    }
   }
 }
 

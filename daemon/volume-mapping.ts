@@ -13,7 +13,7 @@ import type { Op, Task } from '../engine/sched/op.js';
 import type { Process } from '../engine/syscall/process.js';
 import type { MappingHandle, PinHandle } from './machine-service.js';
 import type { OpRunner } from './op-runner.js';
-import { checkReaches, transfer } from './volume-dma.js';
+import { checkReaches, readMapped, transfer } from './volume-dma.js';
 
 /** The machine, as the objects of one client use it. */
 export interface Context {
@@ -81,8 +81,13 @@ export class EngineMapping implements MappingHandle {
     const { pageBytes } = m.geometry;
     const vpn = Math.floor(address / pageBytes);
     const end = start + offset + bytes.byteLength;
+    const first = Math.floor((start + offset) / pageBytes);
+    const { mm } = at.process;
     await at.runner.run(function* (task): Op<void> {
-      yield* transfer(task, m, at.process.mm, vpn, address % pageBytes, bytes, direction);
+      if (direction === 'load') {
+        yield* readMapped(task, at.v, inode, mm, vpn, first, Math.ceil(end / pageBytes) - first);
+      }
+      yield* transfer(task, m, mm, vpn, address % pageBytes, bytes, direction);
       // What lies past the end of the file in its last page is nobody's.
       checkReaches(at.v, inode, end);
     }, signal);

@@ -1,8 +1,14 @@
 // One connection: bytes from its socket become options and requests, and their replies go out. It never waits.
 
-import { Arena, closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
-import type { NbdCounters } from './counters.js';
-import { type Export, Handshake, type Next, type TlsState } from './handshake.js';
+import { Arena, closeDescriptor, GONE, INTEREST } from '../../native/index.js';
+import type {
+  Beginning,
+  ConnectionHost,
+  HandOver,
+  OpenableExport,
+  Turn,
+} from './connection-host.js';
+import { Handshake, type Next } from './handshake.js';
 import { Later } from './later.js';
 import {
   DIRECT_WRITE_BYTES,
@@ -19,47 +25,6 @@ import { newRequest, Replies, STYLE } from './replies.js';
 import { headerBytes, readHeader } from './request-header.js';
 import { type Clock, type Storage, WALL, type Waiter } from './storage.js';
 import { Transmission } from './transmission.js';
-
-/**
- * What comes of a turn: wait for the socket, come again without waiting, or it is over. After 'tls' the next byte on the
- * socket belongs to TLS, and this object to the past: what the client said so far must not count any more. After 'remote' a
- * RemoteConnection goes on with handOver().
- */
-export type Turn = 'wait' | 'again' | 'tls' | 'remote' | 'closed';
-
-/** How a connection begins: with a greeting; under TLS, which began after one; or, for the daemon itself, at a disk. */
-export type Beginning<E> =
-  | { readonly kind: 'greeting' }
-  | { readonly kind: 'secured'; readonly noZeroes: boolean }
-  | { readonly kind: 'attached'; readonly chosen: E };
-
-/** An export whose storage may be replaced by another while clients are connected. */
-export interface OpenableExport extends Export {
-  /** Another number than before: open() gives another storage now. */
-  readonly epoch: number;
-  /** @returns null if another thread serves it: always, or never */
-  open(waiter: Waiter): Storage | null;
-}
-
-export interface ConnectionHost<E extends OpenableExport> {
-  readonly exports: readonly E[];
-  readonly poller: Poller;
-  readonly counters: NbdCounters;
-  /** Before a client has asked for TLS. */
-  readonly tls: TlsState;
-}
-
-/** What a connection leaves to its successor. */
-export interface HandOver {
-  readonly fd: number;
-  readonly replies: Replies;
-  /** Of RECEIVE_BYTES; what was received and not consumed lies from `head` to `tail`. */
-  readonly buffer: Uint8Array;
-  readonly head: number;
-  readonly tail: number;
-  readonly exported: Export;
-  readonly hasContext: boolean;
-}
 
 /** Received through before an export is chosen. */
 const NO_ARENA = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);

@@ -3,42 +3,21 @@
 
 import {
   Arena,
-  closeDescriptor,
   fallocate,
   fdatasync,
   fileStatus,
   NativeError,
   nextData,
   nextHole,
-  openFile,
   preadInto,
   pwriteFrom,
 } from '../../native/index.js';
+import type { BackingFile } from './backing-file.js';
 import type { FileSync } from './file-sync.js';
 import { STAGING_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
 import { attempt, extentFrom, PlainStorage, type Storage, type Waiter } from './storage.js';
-
-/** A backing file as the thread has it open, for all connections. */
-export class BackingFile {
-  readonly fd: number;
-  /** After a failed fdatasync what was written may be lost: no later one may say otherwise. */
-  failed = false;
-
-  /** Opens it again: errors of writeback are then reported here, whoever else has asked for them. */
-  constructor(
-    fd: number,
-    readonly sizeBytes: number,
-    readonly readOnly: boolean,
-  ) {
-    this.fd = openFile(`/proc/self/fd/${fd}`, { readOnly });
-  }
-
-  close(): void {
-    closeDescriptor(this.fd);
-  }
-}
 
 export class FileStorage extends PlainStorage implements Storage {
   readonly pieceBytesMax = STAGING_BYTES;

@@ -1,7 +1,7 @@
 // Makes a disk's backing file durable without holding up the disks' thread: fdatasync runs elsewhere, and the answers come
 // later. One at a time, so that none can miss the error of another; those that ask meanwhile share the next one.
 
-import type { BackingFile } from './file-storage.js';
+import type { BackingFile } from './backing-file.js';
 import { ERROR } from './protocol.js';
 import type { RemoteClient, RemoteLink } from './remote-link.js';
 import { OPERATION } from './remote-messages.js';

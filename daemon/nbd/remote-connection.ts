@@ -3,7 +3,7 @@
 
 import { closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
 import { checkRequest, takeStatusPayload } from './check.js';
-import type { HandOver, Turn } from './connection.js';
+import type { HandOver, Turn } from './connection-host.js';
 import type { NbdCounters } from './counters.js';
 import type { Export } from './handshake.js';
 import {

@@ -1,6 +1,6 @@
 // An export that another thread serves, as the disks' thread offers it to clients.
 
-import type { OpenableExport } from './connection.js';
+import type { OpenableExport } from './connection-host.js';
 import type { RemoteData } from './remote-messages.js';
 
 export class RemoteExport implements OpenableExport {

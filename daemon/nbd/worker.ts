@@ -13,7 +13,8 @@ import {
 import { PinfoldError } from '../protocol/errors.js';
 import type { Cut } from '../protocol/methods.js';
 import { type Answer, Commands } from './commands.js';
-import { Connection, type Turn } from './connection.js';
+import { Connection } from './connection.js';
+import type { Turn } from './connection-host.js';
 import { NbdCounters } from './counters.js';
 import type { TlsState } from './handshake.js';
 import {

@@ -15,7 +15,7 @@ import { WriteBatch } from './batch.js';
 import { inodeName, ip, type Vol } from './core.js';
 import { recordError } from './errseq.js';
 import { lookupExtent, type Mapping } from './extents.js';
-import { BUFFER_STATE, IP } from './layout.js';
+import { BUFFER_STATE, IP, VOL } from './layout.js';
 import { readBack } from './read-back.js';
 import { recordWritten } from './written.js';
 
@@ -24,6 +24,9 @@ const IN_FLIGHT_MAX = 8;
 
 /** Most blocks claimed at once. */
 const CLAIM_MAX = 256;
+
+/** Of the blocks that nobody has reserved, a run takes at most 1 / 2^2 ahead. */
+const AHEAD_SHIFT = 2;
 
 /** The state of one writepages or direct write: the batch that is being filled, those in flight, claimed blocks. */
 export class Writer {
@@ -176,8 +179,15 @@ export class Writer {
       yield* this.dropRun(task);
       if (lab?.point()) yield STEP;
       const goal = load(iPrivate, at);
-      yield* claimRun(task, v, goal, Math.max(1, Math.min(CLAIM_MAX, want)), run);
+      const ahead = yield* this.reserveAhead(Math.min(CLAIM_MAX, want) - 1);
+      yield* claimRun(task, v, goal, 1 + ahead, run);
       this.hasRun = true;
+      if (lab?.point()) yield STEP;
+      unreserve(v, 1 + ahead - run.length);
+    } else {
+      // Reserved twice: with the run, and for the page.
+      if (lab?.point()) yield STEP;
+      unreserve(v, 1);
     }
     run.length--;
     const block = run.start++;
@@ -186,6 +196,20 @@ export class Writer {
       store(iPrivate, at, run.start);
     }
     return block;
+  }
+
+  /**
+   * Reserves blocks for a run before their pages come, while there are plenty. Without that, somebody
+   * with a reservation could find all free blocks claimed: in a handle he must not wait for this writer,
+   * who may wait for a commit, and so for that handle.
+   * @returns how many, perhaps 0
+   */
+  private *reserveAhead(want: number): Op<number> {
+    const { v } = this;
+    if (lab?.point()) yield STEP;
+    const spare = (load(v.words, VOL.available) - v.heldBack) >> AHEAD_SHIFT;
+    const count = Math.min(want, spare);
+    return count > 0 && (yield* reserve(v, count, v.heldBack)) ? count : 0;
   }
 
   /** Ends the writeback of a folio that can't be written. */
@@ -269,6 +293,8 @@ export class Writer {
     const { run } = this;
     if (run.length > 0) {
       yield* unclaim(task, this.v, run.start, run.length);
+      if (lab?.point()) yield STEP;
+      unreserve(this.v, run.length);
       if (lab?.point()) yield STEP;
       store(this.v.m.state.iPrivate, ip(this.inode, IP.goal), run.start);
       run.length = 0;

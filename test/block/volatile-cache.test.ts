@@ -18,7 +18,7 @@ type Step =
   | { readonly do: 'write'; at: number; length: number; fua: boolean }
   | { readonly do: 'zeroes' | 'trim'; at: number; length: number; fua: boolean }
   | { readonly do: 'reply'; nth: number }
-  | { readonly do: 'flush begins' | 'flush ends' | 'abort' }
+  | { readonly do: 'flush begins' | 'flush ends' | 'flush' | 'abort' }
   | { readonly do: 'cut'; seed: number };
 
 const range = {
@@ -50,7 +50,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({
-      do: fc.constantFrom('flush begins' as const, 'flush ends' as const, 'abort' as const),
+      do: fc.constantFrom(
+        'flush begins' as const,
+        'flush ends' as const,
+        'flush' as const,
+        'abort' as const,
+      ),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('cut' as const), seed: fc.nat() }) },
@@ -97,6 +102,10 @@ class Run {
         real.cache.flush(this.#flush.moment);
         reference.flush(this.#flush.covered);
         this.#flush = null;
+        break;
+      case 'flush':
+        real.cache.flush(real.cache.flushBegins());
+        reference.flush(reference.flushBegins());
         break;
       case 'abort':
         real.cache.abort(real.receive(FIRST, Buffer.alloc(SPAN, 0xdd)));
@@ -154,7 +163,7 @@ function checkOpen(pending: Pending, reference: Reference): void {
 
 function property(options: Options, check: (run: Run) => void): void {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+    fc.property(fc.array(step, { minLength: 15, maxLength: 40, size: 'max' }), (steps) => {
       const run = new Run(options);
       try {
         for (const each of steps) {

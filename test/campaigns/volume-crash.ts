@@ -3,7 +3,7 @@
 // cap, those with at most two units lost, those with at most two kept, and a sample.
 //
 //   npm run campaign:volume-crash -- [--seed 1] [--seeds 3] [--ops 200] [--cap 4096] [--sample 1024]
-//     [--pairs 160] [--formats plain,inline,all] [--units 4096,512] [--jobs 2] [--json]
+//     [--pairs 512] [--formats plain,inline,all] [--units 4096,512] [--jobs 2] [--json]
 //   npm run campaign:volume-crash -- --replay TEXT     one image again, as a failure told it
 
 import { parseArgs } from 'node:util';
@@ -18,7 +18,7 @@ const { values } = parseArgs({
     ops: { type: 'string', default: '200' },
     cap: { type: 'string', default: '4096' },
     sample: { type: 'string', default: '1024' },
-    pairs: { type: 'string', default: '160' },
+    pairs: { type: 'string', default: '512' },
     formats: { type: 'string', default: Object.keys(FORMATS).join() },
     units: { type: 'string', default: '4096,512' },
     jobs: { type: 'string', default: '2' },

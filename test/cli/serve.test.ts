@@ -92,11 +92,13 @@ test('status and lists have stable fields', async (t) => {
           name: z.string(),
           sizeBytes: z.number(),
           backing: z.string(),
+          cache: z.null(),
           faults: z.array(z.string()),
         }),
       ),
       regions: z.array(z.strictObject({ name: z.string(), sizeBytes: z.number() })),
       volumes: z.array(z.unknown()),
+      exports: z.array(z.unknown()),
       counters: z.record(z.string(), z.number()),
     })
     .parse(JSON.parse(await succeeds(t, 'status', '--socket', socket, '--json')));

@@ -11,6 +11,7 @@ import type { FileHandle, MachineService } from '../../daemon/machine-service.js
 import { openVolumeService } from '../../daemon/volume-service.js';
 import { openDisk } from '../../engine/block/disk.js';
 import { mkfs } from '../../engine/fs/mkfs.js';
+import { MemoryVolume } from '../support/memory-volume.js';
 import { type Test, temporaryFolder } from '../support/test-daemon.js';
 
 const MIB = 2 ** 20;
@@ -283,6 +284,29 @@ test.serial('a client that goes takes what it waits for with it', async (t) => {
   client.abort();
   await t.throwsAsync(punched, { code: 'EINTR' });
   await pin.unpin(true);
+});
+
+test.serial('a machine that has panicked is ESHUTDOWN for good', async (t) => {
+  const volume = new MemoryVolume();
+  const config = { name: 'e', volume: 'v', file: '/f', size: MIB };
+  const exported = await FileExport.open(config, volume, exportGate(MEMORY));
+  await exported.write(0, Buffer.from('before'), never);
+  volume.panicked = true;
+  await t.throwsAsync(read(exported, 0, 1), { code: 'ESHUTDOWN' });
+  await t.throwsAsync(exported.flush(never), { code: 'ESHUTDOWN' });
+  await exported.close();
+  t.deepEqual([volume.mappings, volume.openFiles, volume.sessions], [0, 0, 0]);
+});
+
+test.serial('what is not in the cache is read, and ends where the file does', async (t) => {
+  const { open, other } = await startRig(t);
+  const exported = await open({ size: 16 * MIB });
+  const data = randomBytes(16 * MIB);
+  await exported.write(0, data, never); // four times the memory
+  t.true((await read(exported, 0, 3 * MIB)).equals(data.subarray(0, 3 * MIB)));
+  await (await other()).truncate(5 * MIB + 100, never);
+  t.true((await read(exported, 4 * MIB, MIB + 100)).equals(data.subarray(4 * MIB, 5 * MIB + 100)));
+  await t.throwsAsync(read(exported, 4 * MIB, 2 * MIB), { code: 'EIO' });
 });
 
 const refused: readonly (readonly [string, Partial<ExportConfig>, string])[] = [

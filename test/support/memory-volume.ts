@@ -52,7 +52,7 @@ export class MemoryVolume implements MachineService {
   readonly pageBytes = PAGE_BYTES;
   readonly backing = 'memory';
   readonly profile = 'none';
-  readonly panicked = false;
+  panicked = false;
   readonly root = new Node(1, new Map());
   /** What has been called, for tests that care. */
   readonly calls: string[] = [];

@@ -14,10 +14,11 @@ export interface Verdict {
   readonly ok: boolean;
   /** `exit code 1`, `killed by SIGSEGV`, `timed out after 60 s`. */
   readonly how: string;
-  /** The beginning of what it said, on both outputs. */
+  /** The beginning of what it said, on standard output and then on standard error. */
   readonly output: string;
 }
 
+/** Of each output. */
 const OUTPUT_BYTES_MAX = 16 * 1024;
 /** A command of such words needs no shell. */
 const PLAIN_COMMAND = /^[\w\s{}./:=,+@%-]+$/;
@@ -106,22 +107,24 @@ function killGroup({ pid }: ChildProcess): void {
   }
 }
 
-function collect(child: ChildProcess): () => string {
-  const pieces: Buffer[] = [];
-  let kept = 0;
-  let left = 0;
-  for (const stream of [child.stdout, child.stderr]) {
+/** Standard output, then standard error: which of them came first differs from run to run. */
+function collect({ stdout, stderr }: ChildProcess): () => string {
+  const texts = [stdout, stderr].map((stream) => {
+    const pieces: Buffer[] = [];
+    let kept = 0;
+    let left = 0;
     stream?.on('data', (piece: Buffer) => {
       const part = piece.subarray(0, OUTPUT_BYTES_MAX - kept);
       if (part.length > 0) pieces.push(part);
       kept += part.length;
       left += piece.length - part.length;
     });
-  }
-  return () => {
-    const text = Buffer.concat(pieces).toString();
-    return left === 0 ? text : `${text}\n... and ${left} bytes more`;
-  };
+    return (): string => {
+      const text = Buffer.concat(pieces).toString();
+      return left === 0 ? text : `${text}\n... and ${left} bytes more\n`;
+    };
+  });
+  return () => texts.map((text) => text()).join('');
 }
 
 async function ended(child: ChildProcess): Promise<[number | null, NodeJS.Signals | null]> {

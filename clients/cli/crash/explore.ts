@@ -57,6 +57,8 @@ export class Exploration {
   readonly #resumed: number;
   readonly #began = performance.now();
   #checked = 0;
+  /** Checks that were begun, or are about to be. */
+  #reserved = 0;
   /** Of the search alone, without what making failures small takes. */
   #searchSeconds = 0;
   #overBudget = false;
@@ -138,10 +140,11 @@ export class Exploration {
   async #runJob(job: Job, images: AsyncGenerator<Work, void>, signal: AbortSignal): Promise<void> {
     while (!this.#stop) {
       const { budget } = this.options;
-      if (budget !== null && this.#checked >= budget) {
+      if (budget !== null && this.#reserved >= budget) {
         this.#overBudget = true;
         return;
       }
+      this.#reserved++;
       const next = await images.next();
       if (next.done === true) return;
       this.#unfinished.add(next.value.progress);

@@ -62,7 +62,8 @@ function checkSectors({ id, offset, length }: WriteEvent, names: EventNames): vo
   const number = names.write(id)?.number ?? 0;
   throw new CliError(
     'EINVAL',
-    `write #${number} of ${length} bytes at ${offset} is not in whole sectors of ${SECTOR_BYTES}: the format of dm-log-writes has no others`,
+    `write #${number} of ${length} bytes at ${offset} is not in whole sectors of ${SECTOR_BYTES}: ` +
+      'the format of dm-log-writes has no others',
   );
 }
 

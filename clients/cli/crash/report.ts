@@ -132,10 +132,13 @@ export function formatReport(report: ExploreReport): string {
       : `${bigNumber(report.legalImages)} legal images`;
   const before =
     report.resumed === 0 ? '' : `, ${number(report.resumed)} of them by an earlier run`;
+  const early = cutShort === null ? '' : `; it ends early: ${cutShort}`;
+  const distinct = `${number(report.distinct)} distinct${before}`;
+  const speed = `${report.seconds.toFixed(1)} s (${number(report.checksPerSecond)}/s)`;
   const lines = [
-    `${report.recording}: ${number(report.events)} events${cutShort === null ? '' : `; it ends early: ${cutShort}`}`,
-    `${number(pointsDone)} of ${pointsText(points)} (${pointKind}), ${legal}, ${number(report.distinct)} distinct${before}`,
-    `${number(report.checked)} checks in ${report.seconds.toFixed(1)} s (${number(report.checksPerSecond)}/s), ${number(report.failingImages)} failing images`,
+    `${report.recording}: ${number(report.events)} events${early}`,
+    `${number(pointsDone)} of ${pointsText(points)} (${pointKind}), ${legal}, ${distinct}`,
+    `${number(report.checked)} checks in ${speed}, ${number(report.failingImages)} failing images`,
     caps.length === 0
       ? 'exhaustive: every legal image of these points was checked'
       : `not exhaustive: ${caps.join('; ')}`,

@@ -37,7 +37,7 @@ export class Script {
 
   bytes(offset: number, text: string): number {
     const id = ++this.#ids;
-    const bytes = Buffer.from(text);
+    const bytes = Buffer.from(text, 'latin1');
     const range = { id, offset, length: bytes.length, connection: 1 };
     this.writer.write({ ...range, fua: false, atomic: false }, [bytes]);
     return id;

@@ -266,3 +266,31 @@ test('a damaged record ends the recording, and a damaged header refuses it', (t)
   t.throws(() => openRecording(path), { code: 'EINVAL', message: /is no recording/ });
   t.throws(() => openRecording(`${path}.missing`), { code: 'ENOENT' });
 });
+
+test('whatever the bytes of a recording are, it is read as far as it makes sense or refused', (t) => {
+  const path = recordIn(testFolder(t), (s) => {
+    s.writer.mark('one');
+    for (let i = 0; i < 3; i++) s.done(i, 'X');
+    s.replied(s.zeroes(1, 4), s.zeroes(2, 4, false));
+    s.sync();
+  });
+  const whole = readFileSync(path);
+  const spoilt = fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { maxLength: 6 });
+  fc.assert(
+    fc.property(spoilt, (changes) => {
+      const bytes = Buffer.from(whole);
+      for (const [at, value] of changes) bytes[at] = value;
+      writeFileSync(path, bytes);
+      try {
+        const recording = openRecording(path);
+        const replay = new Replay(recording);
+        replay.advance(recording.events.length);
+        t.true(recording.events.length <= 13);
+        recording.close();
+      } catch (error) {
+        t.true(error instanceof Error && /^EINVAL: /.test(error.message), String(error));
+      }
+    }),
+    { seed: SEED, numRuns: 200 },
+  );
+});

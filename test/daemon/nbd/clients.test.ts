@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { z } from 'zod';
-import { fuseDisk } from '../../support/fuse-disk.js';
+import { mountExport } from '../../support/fuse.js';
 import { requires } from '../../support/requires.js';
 import { startTestDaemon, temporaryFolder } from '../../support/test-daemon.js';
 import { startNbd } from './raw-client.js';
@@ -198,8 +198,9 @@ test('a file system on the disk, by nbdfuse: mkfs.ext4 with files, and e2fsck', 
   mkdirSync(files);
   for (let i = 0; i < 40; i++) writeFileSync(join(files, `file${i}`), randomBytes(i * 5000));
   for (const name of ['memory', 'file']) {
-    const file = await fuseDisk(t, folder, `nbd+unix:///${name}?socket=${nbd}`);
-    if (file === null) return;
+    const mounted = await mountExport(t, folder, `nbd+unix:///${name}?socket=${nbd}`);
+    if (mounted === null) return;
+    const { file } = mounted;
     await run('mkfs.ext4', '-q', '-d', files, file);
     t.regex(await run('e2fsck', '-fn', file), /51\/\d+ files/);
     for (const each of ['file1', 'file39']) {

@@ -5,7 +5,7 @@ import { existsSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { COMMAND, COMMAND_FLAG, ERROR } from '../../../daemon/nbd/protocol.js';
-import { fuseDisk } from '../../support/fuse-disk.js';
+import { mountExport } from '../../support/fuse.js';
 import { requires } from '../../support/requires.js';
 import { startTestDaemon, temporaryFolder, until } from '../../support/test-daemon.js';
 import { RawClient } from './raw-client.js';
@@ -90,9 +90,9 @@ test('EIO of read, write and fdatasync', async (t) => {
   const folder = temporaryFolder(t);
   const socket = startFailing(t, folder);
   await until('nbdkit listens', () => existsSync(socket));
-  const image = await fuseDisk(t, folder, `nbd+unix:///?socket=${socket}`);
+  const image = await mountExport(t, folder, `nbd+unix:///?socket=${socket}`);
   if (image === null) return;
-  const { file, second, says, othersGoOn } = await clients(t, image);
+  const { file, second, says, othersGoOn } = await clients(t, image.file);
   const block = Buffer.alloc(BLOCK, 3);
   const failing = async (operation: string, check: () => Promise<unknown>): Promise<void> => {
     writeFileSync(join(folder, `fail-${operation}`), '');

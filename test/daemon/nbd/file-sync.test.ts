@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
 import test from 'ava';
-import { BackingFile } from '../../../daemon/nbd/file-storage.js';
+import { BackingFile } from '../../../daemon/nbd/backing-file.js';
 import { FileSync } from '../../../daemon/nbd/file-sync.js';
 import { CHUNK, COMMAND, COMMAND_FLAG, ERROR } from '../../../daemon/nbd/protocol.js';
 import { RemoteLink } from '../../../daemon/nbd/remote-link.js';

@@ -62,13 +62,17 @@ export async function startNbd(
 
 export class RawClient {
   extended = false;
-  #bytes = Buffer.alloc(0);
+  /** What was received, and what came since: put together when it is looked at. */
+  #received = Buffer.alloc(0);
+  #since: Buffer[] = [];
+  #sinceBytes = 0;
   #ended = false;
   #wake = (): void => undefined;
 
   private constructor(readonly socket: Duplex) {
     socket.on('data', (data: Buffer) => {
-      this.#bytes = Buffer.concat([this.#bytes, data]);
+      this.#since.push(data);
+      this.#sinceBytes += data.length;
       this.#wake();
     });
     socket.on('error', () => undefined);
@@ -121,15 +125,24 @@ export class RawClient {
     return new RawClient(socket);
   }
 
+  get #bytes(): Buffer {
+    if (this.#since.length > 0) {
+      this.#received = Buffer.concat([this.#received, ...this.#since]);
+      this.#since = [];
+      this.#sinceBytes = 0;
+    }
+    return this.#received;
+  }
+
   async read(length: number): Promise<Buffer> {
-    while (this.#bytes.length < length) {
+    while (this.#received.length + this.#sinceBytes < length) {
       if (this.#ended) throw new Error(`closed after ${this.#bytes.length} of ${length} bytes`);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
     const bytes = this.#bytes.subarray(0, length);
-    this.#bytes = this.#bytes.subarray(length);
+    this.#received = this.#received.subarray(length);
     return bytes;
   }
 

@@ -29,13 +29,13 @@ import {
   type Names,
   namesState,
 } from './history.js';
-import type { World } from './workload.js';
+import type { World } from './world.js';
 
 const PAGE = 4096;
 /** A file, and all files of an actor, are kept about so small. */
-const FILE_BYTES = 60_000;
-const ACTOR_BYTES = 300_000;
-const FILES = 12;
+const FILE_BYTES = 40_000;
+const ACTOR_BYTES = 130_000;
+const FILES = 10;
 
 /** What actors do, and how often. */
 const ACTIONS = [
@@ -145,7 +145,7 @@ export class Actor {
     const { task } = this;
     const old = file.bytes;
     const short = random(3) > 0;
-    const length = 1 + random(short ? 300 : random(6) === 0 ? 40_000 : 9000);
+    const length = 1 + random(short ? 300 : random(6) === 0 ? 30_000 : 9000);
     const size = old.length;
     if (action === 'truncate' || action === 'extend') {
       const to = action === 'truncate' ? random(size + 1) : size + 1 + random(12_000);

@@ -177,7 +177,10 @@ export class Judge {
     const last = states[low].state.text.split('\n');
     const missing = last.filter((line) => !has.has(line));
     const more = [...has].filter((line) => !last.includes(line));
-    return `its names never were so: beside those after operation ${low}, missing are [${missing.join(', ')}], more are [${more.join(', ')}]`;
+    return (
+      `its names never were so: beside those after operation ${low}, ` +
+      `missing are [${missing.join(', ')}], more are [${more.join(', ')}]`
+    );
   }
 
   private filesProblem(

@@ -14,18 +14,13 @@ import type { ActorHistory } from './history.js';
 import { SectorStore } from './sectors.js';
 import { Trace } from './trace.js';
 import { TracedQueue, TracedVolume } from './traced-queue.js';
+import type { Logged, World } from './world.js';
 
 export interface WorkloadOptions {
   readonly seed: number;
   /** Operations of all actors together. */
   readonly operations: number;
   readonly mkfs: MkfsOptions;
-}
-
-/** An operation that began after so many events. */
-export interface Logged {
-  readonly at: number;
-  readonly text: string;
 }
 
 /** What happened, and what was promised. */
@@ -38,19 +33,7 @@ export interface Run {
   readonly log: readonly Logged[];
 }
 
-/** What actors share. */
-export interface World {
-  readonly rig: Rig;
-  readonly trace: Trace;
-  readonly store: SectorStore;
-  readonly log: Logged[];
-  readonly histories: ActorHistory[];
-  readonly random: (below: number) => number;
-  /** A number that no file and no write had before. */
-  readonly stamp: () => number;
-}
-
-const DISK_BYTES = 4 * 2 ** 20;
+const DISK_BYTES = 2 * 2 ** 20;
 const ACTORS = 3;
 
 /** Runs a workload from mount to unmount. */

@@ -42,7 +42,26 @@ const SHAPE = {
 type Options = z.infer<z.ZodObject<typeof SHAPE>>;
 
 export function exploreCommand(): Command {
-  const command = withRecord(
+  const command = describe();
+  return command.action(async () => {
+    const { json, ...options } = optionsOf(command, SHAPE);
+    const checker = new Checker(options.check, options.timeout * 1000);
+    await interruptible(async (interrupt) => {
+      const report = await withRecording(options.record, (recording) =>
+        explore(recording, checker, options, interrupt, json),
+      );
+      if (json) printJson(report);
+      else print(formatReport(report));
+      const reason: unknown = interrupt.signal.reason;
+      // The report has said that it was stopped.
+      if (reason instanceof CliError) process.exitCode = reason.exit;
+      else if (report.failures.length > 0) process.exitCode = EXIT.findings;
+    });
+  });
+}
+
+function describe(): Command {
+  return withRecord(
     makeCommand('explore', 'check every image that a power cut may leave of a recorded disk', [
       [
         "pinfold crash explore --record run.rec --check 'fsck.ext4 -fn {image}'",
@@ -89,21 +108,6 @@ export function exploreCommand(): Command {
       '\nExit code 0: all checked images passed, 1: some did not. A run that is stopped goes on\n' +
         'where it was when it is started again; FILE.explore beside the recording keeps it.',
     );
-  return command.action(async () => {
-    const { json, ...options } = optionsOf(command, SHAPE);
-    const checker = new Checker(options.check, options.timeout * 1000);
-    await interruptible(async (interrupt) => {
-      const report = await withRecording(options.record, (recording) =>
-        explore(recording, checker, options, interrupt, json),
-      );
-      if (json) printJson(report);
-      else print(formatReport(report));
-      const reason: unknown = interrupt.signal.reason;
-      // The report has said that it was stopped.
-      if (reason instanceof CliError) process.exitCode = reason.exit;
-      else if (report.failures.length > 0) process.exitCode = EXIT.findings;
-    });
-  });
 }
 
 async function explore(

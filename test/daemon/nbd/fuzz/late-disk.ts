@@ -1,6 +1,6 @@
 // A disk in memory whose answers are postponed, by a clock of its own, and whose storage is replaced while clients use it.
 
-import type { OpenableExport } from '../../../../daemon/nbd/connection.js';
+import type { OpenableExport } from '../../../../daemon/nbd/connection-host.js';
 import { MemoryStorage } from '../../../../daemon/nbd/memory-storage.js';
 import type { Request } from '../../../../daemon/nbd/replies.js';
 import type { Clock, Storage } from '../../../../daemon/nbd/storage.js';

@@ -1,7 +1,8 @@
 // The server's side of a fuzzed connection, in this process: connections over socket pairs, whose turns are called one by
 // one. What comes back is judged by the reference, and the disks are compared with it.
 
-import { Connection, type OpenableExport } from '../../../../daemon/nbd/connection.js';
+import { Connection } from '../../../../daemon/nbd/connection.js';
+import type { OpenableExport } from '../../../../daemon/nbd/connection-host.js';
 import { NbdCounters } from '../../../../daemon/nbd/counters.js';
 import type { DiskData } from '../../../../daemon/nbd/messages.js';
 import { COMMAND, ERROR, OPTION } from '../../../../daemon/nbd/protocol.js';
