@@ -100,6 +100,10 @@ export class VolatileStorage implements Storage {
     });
   }
 
+  canWrite(length: number): boolean {
+    return this.cache.hasRoom(length);
+  }
+
   beginWrite(offset: number, length: number): number {
     return this.cache.begin(this.#incoming, offset, length) ? ERROR.NONE : ERROR.ENOMEM;
   }
