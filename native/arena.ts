@@ -43,9 +43,10 @@ export class Arena {
   }
 
   /**
-   * Receives from a stream socket without waiting: into a range of the arena first, then into a part of a buffer, in one
-   * system call. The arena only gets whole units (boundaries at multiples of `unit`) or all the rest of its range; what
-   * comes of a unit before its end stays in the socket.
+   * Receives from a stream socket without waiting: into a range of the arena first, then into a part of a buffer. If all of
+   * it is there, that is one system call; otherwise what the sender adds meanwhile is taken, too, up to about 1 MiB. The
+   * arena only gets whole units (boundaries at multiples of `unit`) or all the rest of its range; what comes of a unit
+   * before its end stays in the socket.
    * @param unit 1 to 2^30.
    * @returns bytes received; 0 at the end of the stream, WOULD_BLOCK if nothing is there or less than a unit (receive
    *   that into the buffer, with length 0), GONE if the peer broke the connection.

@@ -9,9 +9,9 @@ import type { Storage, Waiter } from './storage.js';
 /**
  * What comes of a turn: wait for the socket, come again without waiting, or it is over. After 'tls' the next byte on the
  * socket belongs to TLS, and this object to the past: what the client said so far must not count any more. After 'remote' a
- * RemoteConnection goes on with handOver().
+ * RemoteConnection goes on with handOver(). After 'short' it waits for memory of its disk, not for its socket.
  */
-export type Turn = 'wait' | 'again' | 'tls' | 'remote' | 'closed';
+export type Turn = 'wait' | 'again' | 'tls' | 'remote' | 'short' | 'closed';
 
 /** How a connection begins: with a greeting; under TLS, which began after one; or, for the daemon itself, at a disk. */
 export type Beginning<E> =
@@ -31,6 +31,8 @@ export interface ConnectionHost<E extends OpenableExport> {
   readonly exports: readonly E[];
   readonly poller: Poller;
   readonly counters: NbdCounters;
+  /** Of this round, by performance.now(). */
+  readonly nowMs: number;
   /** Before a client has asked for TLS. */
   readonly tls: TlsState;
 }

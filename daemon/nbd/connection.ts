@@ -19,11 +19,12 @@ import {
   STATUS_PAYLOAD_BYTES_MAX,
   TURN_RECEIVES,
   UNIT_BYTES,
+  WRITE_PROGRESS_BYTES,
 } from './limits.js';
 import { BYTES, COMMAND, COMMAND_FLAG, ERROR, getUint32, IHAVEOPT } from './protocol.js';
 import { newRequest, Replies, STYLE } from './replies.js';
 import { headerBytes, readHeader } from './request-header.js';
-import { type Clock, type Storage, WALL, type Waiter } from './storage.js';
+import { type Clock, type Storage, sumOfLengths, WALL, type Waiter } from './storage.js';
 import { Transmission } from './transmission.js';
 
 /** Received through before an export is chosen. */
@@ -56,6 +57,11 @@ export class Connection<E extends OpenableExport> implements Waiter {
   #writeEnd = 0;
   #writeError: number = ERROR.NONE;
   #largeWrites = false;
+  /** How far that WRITE had come when it made progress last, and when that was. */
+  #progressAt = 0;
+  #progressMs = 0;
+  /** There is no memory for the payload of the WRITE that is next. */
+  #isShort = false;
   /** Bytes to throw away, and the error that is told then. */
   #skip = 0;
   #skipError: number = ERROR.NONE;
@@ -124,6 +130,11 @@ export class Connection<E extends OpenableExport> implements Waiter {
     return waits ? Number.POSITIVE_INFINITY : this.#later.nextUs;
   }
 
+  /** Since when a WRITE that is under way has made no progress; Infinity if there is none. */
+  get stalledSinceMs(): number {
+    return this.#writing ? this.#progressMs : Number.POSITIVE_INFINITY;
+  }
+
   answered(id: number, error: number): void {
     if (error !== ERROR.NONE) this.host.counters.add('nbdErrors', 1);
     this.#later.release(id, error, this.clock.nowUs());
@@ -147,6 +158,7 @@ export class Connection<E extends OpenableExport> implements Waiter {
       if (this.#isRemote) return 'remote';
       if (more) continue;
       if (!this.#later.hasRoom) return this.#wait(INTEREST.NONE);
+      if (this.#isShort) return this.#wait(INTEREST.NONE, 'short');
       if (this.#drained) {
         // The poller tells what has come since: mostly nothing.
         this.#drained = false;
@@ -163,12 +175,12 @@ export class Connection<E extends OpenableExport> implements Waiter {
     return this.#storage?.arena ?? NO_ARENA;
   }
 
-  #wait(interest: number): Turn {
+  #wait(interest: number, turn: Turn = 'wait'): Turn {
     if (interest !== this.#interest) {
       this.#interest = interest;
       this.host.poller.change(this.fd, interest);
     }
-    return 'wait';
+    return turn;
   }
 
   /** @returns bytes, 0 at the end, or what Arena.receive() says */
@@ -218,7 +230,7 @@ export class Connection<E extends OpenableExport> implements Waiter {
       if (got > 0) {
         const direct = Math.min(got, piece);
         storage.placed(this.#writeAt, direct);
-        this.#writeAt += direct;
+        this.#advance(direct);
         this.#tail = got - direct;
         this.#drained = got < piece + ahead;
         return got;
@@ -226,8 +238,7 @@ export class Connection<E extends OpenableExport> implements Waiter {
       if (got === 0 || got === GONE) return got;
     }
     const missing = unitEnd - this.#writeAt - staged;
-    const until = this.#tail + missing;
-    const got = arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, until);
+    const got = arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, this.#tail + missing);
     if (got > 0) this.#tail += got;
     return got;
   }
@@ -402,6 +413,9 @@ export class Connection<E extends OpenableExport> implements Waiter {
       return true;
     }
     if (!transmission.canRead) return false;
+    this.#isShort =
+      type === COMMAND.WRITE && !this.stopping && this.#storage?.canWrite(payload) === false;
+    if (this.#isShort) return false;
     this.#head += header;
     this.host.counters.add('nbdRequests', 1);
     this.#start(transmission, payload);
@@ -428,7 +442,8 @@ export class Connection<E extends OpenableExport> implements Waiter {
       if (payload === 0) this.#refuse(error);
     } else if (isWrite) {
       this.#writing = true;
-      this.#writeAt = request.offset;
+      this.#writeAt = this.#progressAt = request.offset;
+      this.#progressMs = this.host.nowMs;
       this.#writeEnd = request.offset + request.length;
       this.#writeError = ERROR.NONE;
       this.host.counters.add('nbdBytesWritten', request.length);
@@ -453,6 +468,13 @@ export class Connection<E extends OpenableExport> implements Waiter {
     return true;
   }
 
+  #advance(length: number): void {
+    this.#writeAt += length;
+    if (this.#writeAt - this.#progressAt < WRITE_PROGRESS_BYTES) return;
+    this.#progressAt = this.#writeAt;
+    this.#progressMs = this.host.nowMs;
+  }
+
   /** Moves whole units, or all that is left, to the disk. @returns false if more bytes are needed */
   #storePayload(): boolean {
     const available = this.#tail - this.#head;
@@ -468,18 +490,11 @@ export class Connection<E extends OpenableExport> implements Waiter {
       this.#writeError = this.#storage.store(this.#writeAt, this.#buffer, this.#head, until);
     }
     this.#head += length;
-    this.#writeAt += length;
+    this.#advance(length);
     if (this.#writeAt < this.#writeEnd) return false;
     this.#writing = false;
     if (this.#writeError !== ERROR.NONE) this.host.counters.add('nbdErrors', 1);
     this.#transmission?.written(this.#writeError);
     return true;
   }
-}
-
-/** Of pairs (place, length). */
-function sumOfLengths(ranges: Float64Array, count: number): number {
-  let sum = 0;
-  for (let i = 0; i < count; i++) sum += ranges[2 * i + 1] ?? 0;
-  return sum;
 }

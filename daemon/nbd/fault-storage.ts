@@ -94,6 +94,10 @@ export class FaultStorage implements Storage {
     return error;
   }
 
+  canWrite(length: number): boolean {
+    return this.below.canWrite(length);
+  }
+
   beginWrite(offset: number, length: number): number {
     this.#writeAt = offset;
     this.#writeBytes = length;

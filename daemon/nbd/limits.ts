@@ -26,6 +26,11 @@ export const BLOCK_BYTES_PREFERRED = 4096;
 export const PAYLOAD_BYTES_MAX = 32 * 1024 * 1024;
 /** A payload up to this is read and thrown away, so that its error can be told; a longer one ends the connection. */
 export const PAYLOAD_BYTES_SKIPPED_MAX = 64 * 1024 * 1024;
+/** While a disk's memory for payload is short, a WRITE of which less than this comes in that time ends its connection. */
+export const WRITE_PROGRESS_BYTES = 64 * 1024;
+export const WRITE_PATIENCE_MS = 1000;
+/** How often it is looked meanwhile whether a WRITE that waits for this memory can begin. */
+export const WRITE_WAIT_MS = 20;
 /** Extents in one reply: a client asks again for the rest. */
 export const EXTENTS_MAX = 1024;
 

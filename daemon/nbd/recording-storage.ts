@@ -72,6 +72,10 @@ export class RecordingStorage implements Storage {
     return this.base.copy(offset, target);
   }
 
+  canWrite(length: number): boolean {
+    return this.base.canWrite(length);
+  }
+
   beginWrite(offset: number, length: number): number {
     this.#offset = offset;
     this.#received = 0;

@@ -33,6 +33,8 @@ export class RemoteConnection implements RemoteClient {
   readonly clock: Clock = WALL;
   readonly dueUs = Number.POSITIVE_INFINITY;
   readonly exported = null;
+  /** Its WRITEs hold no memory of a disk. */
+  readonly stalledSinceMs = Number.POSITIVE_INFINITY;
   readonly #fd: number;
   readonly #replies: Replies;
   readonly #buffer: Uint8Array;

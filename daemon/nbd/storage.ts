@@ -48,6 +48,8 @@ export interface Storage {
   /** Data as it is now, up to 1 MiB of it, for who has to look at it or to change it. @returns an NBD error */
   copy(offset: number, target: Uint8Array): number;
 
+  /** Whether there is memory for the payload of a WRITE; otherwise it has to wait until others have ended. */
+  canWrite(length: number): boolean;
   /** Payload for this range is about to come. @returns an NBD error */
   beginWrite(offset: number, length: number): number;
   /** Where in the arena payload for `at` may be received, at the same place within 4 KiB; -1: only store() takes it. */
@@ -90,6 +92,13 @@ export interface Storage {
 /** Of a storage that scatters nothing. */
 export const NO_RANGES = new Float64Array(0);
 
+/** Of pairs of place and length. */
+export function sumOfLengths(ranges: Float64Array, count: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += ranges[2 * i + 1] ?? 0;
+  return sum;
+}
+
 /** What a storage does that asks nobody, delays nothing and keeps nothing. */
 export abstract class PlainStorage {
   readonly ranges = NO_RANGES;
@@ -98,6 +107,10 @@ export abstract class PlainStorage {
 
   begin(): number {
     return ERROR.NONE;
+  }
+
+  canWrite(): boolean {
+    return true;
   }
 
   beginWrite(): number {

@@ -100,6 +100,10 @@ export class VolatileStorage implements Storage {
     });
   }
 
+  canWrite(length: number): boolean {
+    return this.cache.hasRoom(length);
+  }
+
   beginWrite(offset: number, length: number): number {
     return this.cache.begin(this.#incoming, offset, length) ? ERROR.NONE : ERROR.ENOMEM;
   }
@@ -172,8 +176,10 @@ export class VolatileStorage implements Storage {
   dataFrom(offset: number): number {
     const { cache, sizeBytes, fd } = this;
     for (let at = offset; at < sizeBytes; ) {
-      const end = at + cache.locate(at, sizeBytes);
+      // Not how far data goes, which may be the whole disk.
+      cache.locate(at, at + 1);
       if (cache.found === FOUND.SLOTS) return at;
+      const end = at + cache.locate(at, sizeBytes);
       if (cache.found === FOUND.FLOOR && fd !== null) {
         const from = at;
         const data = extentFrom(() => nextData(fd, from), from, sizeBytes);

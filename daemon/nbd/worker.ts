@@ -25,6 +25,8 @@ import {
   SPIN_US,
   SPINS_LEFT_OUT_MAX,
   WAIT_MS,
+  WRITE_PATIENCE_MS,
+  WRITE_WAIT_MS,
 } from './limits.js';
 import { type Command, LEFT, workerDataSchema } from './messages.js';
 import { RemoteConnection } from './remote-connection.js';
@@ -46,6 +48,7 @@ type AnyConnection = Connection<AnyExport> | RemoteConnection;
 class DisksThread {
   readonly poller = new Poller();
   readonly counters: NbdCounters;
+  nowMs = performance.now();
   readonly exports: readonly AnyExport[];
   readonly remote: RemoteLink;
   readonly #disks: readonly ThreadDisk[];
@@ -59,6 +62,8 @@ class DisksThread {
   readonly #again = new Set<number>();
   /** Those with answers that are postponed. */
   readonly #postponed = new Map<number, AnyConnection>();
+  /** Those with a WRITE that waits for memory, in the order in which they began to. */
+  readonly #short = new Set<number>();
   readonly #events = new Float64Array(2 * EVENTS);
   readonly #tls: TlsHandOver | null;
   /** The one that the daemon was started for. */
@@ -185,7 +190,8 @@ class DisksThread {
 
   #round(longestMs: number): void {
     for (const fd of [...this.#again]) this.#turn(fd);
-    const patienceUs = this.#again.size > 0 ? 0 : Math.min(longestMs * 1000, this.#untilDueUs());
+    const longestUs = (this.#short.size > 0 ? WRITE_WAIT_MS : longestMs) * 1000;
+    const patienceUs = this.#again.size > 0 ? 0 : Math.min(longestUs, this.#untilDueUs());
     const timeoutMs = Math.floor(patienceUs / 1000);
     // A part of a millisecond is spent asking.
     this.remote.flush();
@@ -193,6 +199,7 @@ class DisksThread {
       timeoutMs > 0
         ? this.#sleep(timeoutMs)
         : this.poller.wait(this.#events, 0, Math.ceil(patienceUs));
+    this.nowMs = performance.now();
     for (let i = 0; i < count; i++) {
       const fd = this.#events[2 * i] ?? -1;
       const ready = this.#events[2 * i + 1] ?? 0;
@@ -201,6 +208,7 @@ class DisksThread {
       else if ((ready & READY.BROKEN) !== 0) this.#turnBroken(fd);
       else if (!this.#again.has(fd)) this.#turn(fd);
     }
+    if (this.#short.size > 0) this.#turnShort();
     if (this.#postponed.size > 0) this.#turnDue(count === 0 && this.#again.size === 0);
     if (count > 0) for (const disk of this.#disks) disk.drainRecording();
   }
@@ -244,6 +252,37 @@ class DisksThread {
     for (const [fd, { clock, dueUs }] of [...this.#postponed]) {
       if (dueUs <= clock.nowUs()) this.#turn(fd);
     }
+  }
+
+  /** WRITEs that wait for memory of their disk get it: if others have ended, or by ending those that have stalled. */
+  #turnShort(): void {
+    const full = new Set<AnyExport | null>();
+    for (const fd of [...this.#short]) {
+      const exported = this.#connections.get(fd)?.exported ?? null;
+      if (full.has(exported)) continue;
+      this.#turn(fd);
+      while (this.#short.has(fd) && this.#endStalled(exported)) this.#turn(fd);
+      if (this.#short.has(fd)) full.add(exported);
+    }
+  }
+
+  /** Closes the connection whose WRITE has stalled for the longest time. @returns false if all make progress */
+  #endStalled(exported: AnyExport | null): boolean {
+    let longest = -1;
+    let sinceMs = performance.now() - WRITE_PATIENCE_MS;
+    for (const [fd, connection] of this.#connections) {
+      if (connection.exported !== exported || this.#internal.has(fd)) continue;
+      if (connection.stalledSinceMs > sinceMs) continue;
+      longest = fd;
+      sinceMs = connection.stalledSinceMs;
+    }
+    if (longest < 0) return false;
+    // It may be this thread that had no time for it.
+    this.nowMs = performance.now();
+    this.#turn(longest);
+    const connection = this.#connections.get(longest);
+    if (connection?.stalledSinceMs === sinceMs) this.#close(longest, connection);
+    return true;
   }
 
   /** Puts each virtual clock forward to what is due next by it. */
@@ -330,6 +369,8 @@ class DisksThread {
     else if (turn === 'remote') this.#handOver(fd, connection);
     else if (turn === 'again') this.#again.add(fd);
     else this.#again.delete(fd);
+    if (turn === 'short') this.#short.add(fd);
+    else this.#short.delete(fd);
   }
 
   #handOver(fd: number, connection: AnyConnection): void {
@@ -344,6 +385,7 @@ class DisksThread {
 
   #close(fd: number, connection: AnyConnection): void {
     this.#again.delete(fd);
+    this.#short.delete(fd);
     this.#postponed.delete(fd);
     this.#strangers.delete(fd);
     this.#connections.delete(fd);

@@ -81,7 +81,7 @@ export class FileDevice implements BlockDevice {
       return 0;
     } catch (error) {
       // A discard is a hint: a host file system without holes may ignore it.
-      if (error instanceof NativeError && error.code === 'EOPNOTSUPP') return 0;
+      if (error instanceof NativeError && error.code === 'ENOTSUP') return 0;
       return numberOf(error);
     }
   }

@@ -176,7 +176,7 @@ export class FileFloor implements Floor {
     try {
       fallocate(this.fd, 'punch', start, length);
     } catch (error) {
-      if (!(error instanceof NativeError) || error.code !== 'EOPNOTSUPP') throw error;
+      if (!(error instanceof NativeError) || error.code !== 'ENOTSUP') throw error;
       for (let done = 0; done < length; done += ZERO_BYTES) {
         this.#iov[0] = 0;
         this.#iov[1] = Math.min(ZERO_BYTES, length - done);

@@ -94,8 +94,10 @@ const WRITES_MAX = 2 ** 22;
 /** Twice the usual, as there may be at most 1024: the cache of a disk of 1 TiB needs more. */
 const SEGMENT_BYTES = 2 ** 31;
 
-/** Pages of all incoming writes together: 1 GiB. */
-const INCOMING_PAGES_TOTAL = 2 ** 18;
+/** Pages of all writes together whose payload is awaited: 1 GiB. */
+const AWAITED_PAGES_MAX = 2 ** 18;
+/** One more finds room beside them, if it ends at once: zeroes. */
+const INCOMING_PAGES_TOTAL = AWAITED_PAGES_MAX + INCOMING_PAGES_MAX;
 
 export class VolatileCache {
   /** What locate() has found, and where in the arena it lies. */
@@ -157,6 +159,11 @@ export class VolatileCache {
 
   close(): void {
     this.#memory.close();
+  }
+
+  /** Whether payload of a write of so many bytes, anywhere, may be awaited now: begin() has slots for it then. */
+  hasRoom(length: number): boolean {
+    return this.#incomingPages + Math.ceil(length / SLOT_BYTES) + 1 <= AWAITED_PAGES_MAX;
   }
 
   /** Takes slots for the pages of a write. @returns false if there are not enough now */

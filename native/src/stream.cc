@@ -21,6 +21,8 @@ constexpr double kGone = -2;
 constexpr int kMaxPieces = 512;      // of one sendmsg; Linux takes 1024
 constexpr int kMaxReceivePieces = 256;  // of one recvmsg
 constexpr uint64_t kMaxRanges = 256;    // of one receive; the same number in native/arena.ts
+constexpr uint64_t kMaxReceiveBytes = 1024 * 1024;  // after which others get their turn
+constexpr int kMaxLooks = 16;
 constexpr size_t kTripleNumbers = 3;
 constexpr uint64_t kBuffer = 0;  // places of triples
 constexpr uint64_t kArena = 1;
@@ -108,53 +110,65 @@ class Target {
   Range ranges_[kMaxRanges];
 };
 
-// One recvmsg; the target's part goes on until byte `length` of it, since those bytes were seen to be there. Returns the
-// bytes, -errno if nothing came.
-int64_t ReceiveBoth(int fd, const Target& target, uint64_t length, std::span<uint8_t> rest) {
-  uint64_t done = 0;
+// One recvmsg; the target's part, from byte `done` on, goes on until byte `until`, since those bytes were seen to be there.
+// Returns the bytes, -errno if nothing came.
+int64_t ReceiveBoth(int fd, const Target& target, uint64_t done, uint64_t until, std::span<uint8_t> rest) {
+  uint64_t begin = done;
   while (true) {
     iovec vec[kMaxReceivePieces + 1];
     uint64_t covered;
-    int count = target.Gather(done, length, vec, kMaxReceivePieces, &covered);
-    if (covered == length && !rest.empty()) vec[count++] = {rest.data(), rest.size()};
+    int count = target.Gather(done, until, vec, kMaxReceivePieces, &covered);
+    if (covered == until && !rest.empty()) vec[count++] = {rest.data(), rest.size()};
     msghdr message{};
     message.msg_iov = vec;
     message.msg_iovlen = static_cast<size_t>(count);
     ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return done > 0 ? static_cast<int64_t>(done) : (got < 0 ? -errno : 0);
+    if (got <= 0) return done > begin ? static_cast<int64_t>(done - begin) : (got < 0 ? -errno : 0);
     done += static_cast<uint64_t>(got);
-    if (done >= length) return static_cast<int64_t>(done);
+    if (done >= until) return static_cast<int64_t>(done - begin);
   }
 }
 
-// Into the target first, in whole units, then into `rest`.
-napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit, std::span<uint8_t> rest) {
-  uint64_t length = target.length();
-  if (length > 0) {
-    int available = 0;
-    if (ioctl(fd, FIONREAD, &available) != 0) return args.FailSystem(errno, ShowFd(fd));
-    length = WholeUnits(target.at(), length, static_cast<uint64_t>(available), unit);
-    if (length < target.length()) {
-      rest = {};
-      // Less than a unit is left for the caller to stage; nothing at all may be the end of the stream.
-      if (length == 0) {
-        if (available > 0) return args.Result(kWouldBlock);
-        uint8_t probe;
-        ssize_t got = recv(fd, &probe, 1, MSG_DONTWAIT | MSG_PEEK);
-        if (got == 0) return args.Result(0);
-        return args.Result(got < 0 && IsGone(errno) ? kGone : kWouldBlock);
-      }
-    }
-  } else if (rest.empty()) {
-    return args.Result(kWouldBlock);
-  }
-  int64_t got = ReceiveBoth(fd, target, length, rest);
+napi_value ReceiveResult(Arguments& args, int fd, int64_t got) {
   if (got >= 0) return args.Result(static_cast<double>(got));
   int error = static_cast<int>(-got);
   if (error == EAGAIN) return args.Result(kWouldBlock);
   if (IsGone(error)) return args.Result(kGone);
   return args.FailSystem(error, ShowFd(fd));
+}
+
+// Into the target first, in whole units, then into `rest`.
+napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit, std::span<uint8_t> rest) {
+  if (target.length() == 0) {
+    return rest.empty() ? args.Result(kWouldBlock) : ReceiveResult(args, fd, ReceiveBoth(fd, target, 0, 0, rest));
+  }
+  uint64_t done = 0;
+  int looks = 0;
+  while (done < kMaxReceiveBytes) {
+    int available = 0;
+    if (ioctl(fd, FIONREAD, &available) != 0) return args.FailSystem(errno, ShowFd(fd));
+    uint64_t left = target.length() - done;
+    uint64_t now = WholeUnits(target.at() + done, left, static_cast<uint64_t>(available), unit);
+    if (now == 0) {
+      // The sender may be copying the rest at this moment: looking again is less than coming back for it.
+      if (done > 0 && ++looks < kMaxLooks) continue;
+      if (done > 0) break;
+      // Less than a unit is left for the caller to stage; nothing at all may be the end of the stream.
+      if (available > 0) return args.Result(kWouldBlock);
+      uint8_t probe;
+      ssize_t got = recv(fd, &probe, 1, MSG_DONTWAIT | MSG_PEEK);
+      if (got == 0) return args.Result(0);
+      return args.Result(got < 0 && IsGone(errno) ? kGone : kWouldBlock);
+    }
+    bool all = now == left;
+    int64_t got = ReceiveBoth(fd, target, done, done + now, all ? rest : std::span<uint8_t>{});
+    if (got <= 0) return ReceiveResult(args, fd, done > 0 ? static_cast<int64_t>(done) : got);
+    done += static_cast<uint64_t>(got);
+    if (all) break;
+    looks = 0;
+  }
+  return args.Result(static_cast<double>(done));
 }
 
 // arenaReceive(arena, fd, at, length, unit, buffer, from, until): bytes received, into the arena first, then into the

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { CONNECTIONS_MAX, LATER_MAX } from '../../../daemon/nbd/limits.js';
-import { BYTES, COMMAND, COMMAND_FLAG, ERROR, OPTION } from '../../../daemon/nbd/protocol.js';
+import { BYTES, COMMAND, OPTION } from '../../../daemon/nbd/protocol.js';
 import { startTestDaemon, temporaryFolder, until } from '../../support/test-daemon.js';
 import { clientBytes, fuzzCases } from './fuzz/client-bytes.js';
 import { fuzz } from './fuzz/socket-client.js';
@@ -131,29 +131,6 @@ test('clients that die in a WRITE leave whole sectors', async (t) => {
   }
   alive();
   t.pass();
-});
-
-test('large WRITEs that never end leave a disk with a volatile cache alive', async (t) => {
-  const { socket, alive } = await startLoadDaemon(t);
-  const halves: RawClient[] = [];
-  // Together more than what the cache takes in at one time.
-  for (let i = 0; i < 40; i++) {
-    const half = await RawClient.attach(t, socket, 'cached');
-    half.request(COMMAND.WRITE, 0, DISK_BYTES, 0, Buffer.alloc(1000));
-    halves.push(half);
-  }
-  const other = await RawClient.attach(t, socket, 'cached');
-  for (const flags of [0, COMMAND_FLAG.NO_HOLE]) {
-    other.request(COMMAND.WRITE_ZEROES, 0, DISK_BYTES, flags);
-    const error = await other.simple();
-    t.true(error === ERROR.NONE || error === ERROR.ENOMEM, `error ${error}`);
-  }
-  for (const { socket: each } of halves) each.destroy();
-  await until('there is room again', async () => {
-    other.request(COMMAND.WRITE, 0, MIB, 0, Buffer.alloc(MIB, 1));
-    return (await other.simple()) === ERROR.NONE;
-  });
-  alive();
 });
 
 test('who leaves while all his answers are postponed is let go at once', async (t) => {

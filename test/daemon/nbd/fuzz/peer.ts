@@ -57,6 +57,7 @@ export class FuzzedServer {
   readonly poller = new Poller();
   readonly counters = new NbdCounters();
   readonly tls = 'none' as const;
+  readonly nowMs = 0;
   readonly exports: readonly OpenableExport[];
   readonly #late: LateDisk;
   /** Of the disk that answers later. */
