@@ -150,11 +150,12 @@ function parseDeviceFlags(
   kind: keyof typeof DEVICE_OPTIONS,
   flags: readonly string[] = [],
 ): DeviceFlag[] {
+  const canBeReadOnly = READ_ONLY_KINDS.includes(kind);
   return flags.map((flag) => {
     const [name = '', ...options] = flag.split(',');
     const device: Record<string, string | boolean> = { name };
     for (const option of options) {
-      if (option === 'ro' && READ_ONLY_KINDS.includes(kind)) {
+      if (option === 'ro' && canBeReadOnly) {
         device['readOnly'] = true;
         continue;
       }
@@ -162,9 +163,10 @@ function parseDeviceFlags(
       const key = equals < 0 ? option : option.slice(0, equals);
       const known: readonly string[] = DEVICE_OPTIONS[kind];
       if (equals < 0 || !known.includes(key)) {
+        const expected = [...known.map((each) => `${each}=...`), ...(canBeReadOnly ? ['ro'] : [])];
         throw new PinfoldError(
           'EINVAL',
-          `--${kind} ${flag}: ${option} is no option, expected ${known.map((each) => `${each}=...`).join(', ')}`,
+          `--${kind} ${flag}: ${option} is no option, expected ${expected.join(', ')}`,
         );
       }
       device[key] = option.slice(equals + 1);

@@ -61,10 +61,10 @@ export class FileDisk implements Disk {
 
   /**
    * @param sizeBytes null: as large as the file is
-   * @throws PinfoldError EBUSY 'lock held by pid N', EINVAL for a file of another size; NativeError
+   * @throws PinfoldError EBUSY 'lock held by pid N', EINVAL for a file of another size, ENOENT; NativeError
    */
   static open(name: string, path: string, sizeBytes: number | null, readOnly = false): FileDisk {
-    const fd = openFile(path, { create: sizeBytes !== null && !readOnly, readOnly });
+    const fd = openBacking(name, path, sizeBytes !== null, readOnly);
     try {
       const lock = lockFile(fd);
       if (!lock.locked) {
@@ -222,6 +222,22 @@ export class FileDisk implements Disk {
     for (const piece of this.#sent.values()) piece.done(this.#failure);
     this.#sent.clear();
     this.#startWaiting();
+  }
+}
+
+/** @throws PinfoldError ENOENT for a file that is not there, and is not to be made */
+function openBacking(name: string, path: string, hasSize: boolean, readOnly: boolean): number {
+  try {
+    return openFile(path, { create: hasSize && !readOnly, readOnly });
+  } catch (error) {
+    if (!(error instanceof NativeError && error.code === 'ENOENT') || (hasSize && !readOnly))
+      throw error;
+    const advice = readOnly ? 'make it first' : 'give a size, and it is made, or make it first';
+    throw new PinfoldError(
+      'ENOENT',
+      `the backing file ${path} of disk ${name} does not exist: ${advice}`,
+      { cause: error },
+    );
   }
 }
 

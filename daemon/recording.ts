@@ -38,7 +38,7 @@ export class DiskRecording {
     if (this.#recording)
       throw new PinfoldError(
         'EBUSY',
-        `disk ${this.disk.name} is recorded already: stop that first`,
+        `disk ${this.disk.name} is recorded already: 'pinfold disk record ${this.disk.name} --stop' ends that`,
       );
     this.#recording = true;
     try {
