@@ -131,14 +131,15 @@ test('a wrong device flag is a usage error that names key, value and what is all
   failsWith(t, size, 2, 'EUSAGE', /disks\.0\.size is "1X": expected a size from 4K to 1T/);
   const key = await pinfold('serve', ...socket, '--region', 'a,length=1G');
   failsWith(t, key, 2, 'EUSAGE', /length=1G is no option, expected size=/);
-  const missing = await pinfold('serve', '--disk', 'd,path=/nonexistent.img');
-  failsWith(
-    t,
-    missing,
-    3,
-    'ENOENT',
-    /file \/nonexistent\.img of disk d does not exist: give a size/,
-  );
   const twice = await pinfold('serve', ...socket, '--disk', 'a,size=1M', '--disk', 'a,size=1M');
   failsWith(t, twice, 2, 'EUSAGE', /name a twice/);
+});
+
+test('a backing file that is not there is told, with what to do', async (t) => {
+  const folder = temporaryFolder(t);
+  const args = ['--socket', join(folder, 'socket'), '--disk', `d,path=${join(folder, 'disk.img')}`];
+  const missing = await pinfold('serve', ...args);
+  failsWith(t, missing, 3, 'ENOENT', /disk\.img of disk d does not exist: give a size/);
+  const unwritten = await pinfold('serve', args[0], args[1], '--disk', `${args[3]},size=1M,ro`);
+  failsWith(t, unwritten, 3, 'ENOENT', /disk\.img of disk d does not exist: make it first/);
 });
