@@ -6,9 +6,9 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { BYTES, COMMAND, COMMAND_FLAG, MAGIC, OPTION } from '../../../daemon/nbd/protocol.js';
 import { startProgram, type Test } from '../../support/test-daemon.js';
-import { optionBytes, requestBytes } from './fuzz/client-bytes.js';
+import { requestBytes } from './fuzz/client-bytes.js';
 import { Ledger } from './ledger.js';
-import { goData, RawClient } from './raw-client.js';
+import { goData, optionBytes, RawClient } from './raw-client.js';
 import { randomNumbers, SECTOR_BYTES, stamp } from './stamps.js';
 
 const CONNECTIONS = 4;

@@ -11,7 +11,7 @@ import {
   putUint16,
   putUint32,
 } from '../../../../daemon/nbd/protocol.js';
-import { goData, queries } from '../raw-client.js';
+import { goData, optionBytes, queries } from '../raw-client.js';
 
 export const SIZE = 320 * 1024;
 /**
@@ -147,18 +147,6 @@ export function damaged(bytes: Buffer, [what, where]: readonly [number, number])
     default:
       return bytes;
   }
-}
-
-export function optionBytes(
-  option: number,
-  data: Uint8Array = Buffer.alloc(0),
-  length = data.length,
-): Buffer {
-  const head = Buffer.alloc(BYTES.OPTION);
-  head.write('IHAVEOPT');
-  putUint32(head, 8, option);
-  putUint32(head, 12, length);
-  return Buffer.concat([head, data]);
 }
 
 /** A request without payload; lengths and offsets as halves. */

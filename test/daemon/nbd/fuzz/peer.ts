@@ -18,13 +18,12 @@ import {
   Poller,
   socketPair,
 } from '../../../../native/index.js';
-import { goData } from '../raw-client.js';
+import { goData, optionBytes } from '../raw-client.js';
 import {
   clientBytes,
   damaged,
   EXPORTS,
   type FuzzCase,
-  optionBytes,
   requestBytes,
   SIZE,
 } from './client-bytes.js';
