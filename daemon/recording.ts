@@ -2,8 +2,8 @@
 
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
+import type { Command } from './nbd/messages.js';
 import type { RecordingOptions } from './nbd/recorder.js';
-import type { NbdServer } from './nbd/server.js';
 import { PinfoldError } from './protocol/errors.js';
 import {
   type RecordingStatus,
@@ -17,7 +17,8 @@ const REASON = 'recording';
 /** The disk, as far as it matters here. */
 interface Recorded {
   readonly name: string;
-  readonly thread: NbdServer;
+  /** Commands the disks' thread. */
+  call<T>(command: Command, result: z.ZodType<T>): Promise<T>;
   enterThread(reason: string): Promise<void>;
   leaveThread(reason: string): void;
 }
@@ -43,9 +44,9 @@ export class DiskRecording {
     this.#recording = true;
     try {
       await this.disk.enterThread(REASON);
-      const { name: disk, thread } = this.disk;
+      const { name: disk } = this.disk;
       const result = z.object({ unitBytes: z.int() });
-      const started = await thread.call({ kind: 'record-start', disk, ...options }, result);
+      const started = await this.disk.call({ kind: 'record-start', disk, ...options }, result);
       this.#last = { path: options.path, running: true, events: 0, lengthBytes: 0, failure: null };
       return started;
     } catch (error) {
@@ -56,8 +57,8 @@ export class DiskRecording {
 
   /** @throws PinfoldError EINVAL if it is not recorded */
   async stop(): Promise<RecordingSummary> {
-    const { name: disk, thread } = this.disk;
-    const summary = await thread.call({ kind: 'record-stop', disk }, recordingSummarySchema);
+    const { name: disk } = this.disk;
+    const summary = await this.disk.call({ kind: 'record-stop', disk }, recordingSummarySchema);
     this.#update(summary, false);
     this.#end();
     return summary;
@@ -66,9 +67,9 @@ export class DiskRecording {
   /** Of the recording that runs, or of the last one; null before the first. */
   async status(): Promise<RecordingStatus | null> {
     if (this.#last?.running === true) {
-      const { name: disk, thread } = this.disk;
+      const { name: disk } = this.disk;
       const command = { kind: 'record-status', disk } as const;
-      const summary = await thread.call(command, recordingSummarySchema.nullable());
+      const summary = await this.disk.call(command, recordingSummarySchema.nullable());
       if (summary !== null) this.#update(summary, summary.failure === null);
     }
     return this.#last;
@@ -76,7 +77,7 @@ export class DiskRecording {
 
   /** @throws PinfoldError EINVAL if it is not recorded, or the text is too long */
   async mark(text: string): Promise<void> {
-    await this.disk.thread.call({ kind: 'record-mark', disk: this.disk.name, text }, z.null());
+    await this.disk.call({ kind: 'record-mark', disk: this.disk.name, text }, z.null());
   }
 
   #update(summary: RecordingSummary, running: boolean): void {

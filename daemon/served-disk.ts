@@ -141,7 +141,7 @@ export class ServedDisk implements Disk {
       );
     }
     const link = this.#link;
-    const result = await this.thread.call({ kind: 'cut', disk: this.name, state }, cutSchema);
+    const result = await this.call({ kind: 'cut', disk: this.name, state }, cutSchema);
     // Its end may not have been noticed yet.
     if (this.#link === link) this.#link = null;
     link?.close();
