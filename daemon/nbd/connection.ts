@@ -8,12 +8,10 @@ import type {
   OpenableExport,
   Turn,
 } from './connection-host.js';
-import { Handshake, type Next } from './handshake.js';
+import { Handshake } from './handshake.js';
 import { Later } from './later.js';
 import {
   DIRECT_WRITE_BYTES,
-  OPTION_BYTES_MAX,
-  OPTIONS_MAX,
   PAYLOAD_BYTES_SKIPPED_MAX,
   RECEIVE_BYTES,
   STATUS_PAYLOAD_BYTES_MAX,
@@ -21,7 +19,7 @@ import {
   UNIT_BYTES,
   WRITE_PROGRESS_BYTES,
 } from './limits.js';
-import { BYTES, COMMAND, COMMAND_FLAG, ERROR, getUint32, IHAVEOPT } from './protocol.js';
+import { BYTES, COMMAND, COMMAND_FLAG, ERROR } from './protocol.js';
 import { newRequest, Replies, STYLE } from './replies.js';
 import { headerBytes, readHeader } from './request-header.js';
 import { type Clock, type Storage, sumOfLengths, WALL, type Waiter } from './storage.js';
@@ -45,8 +43,6 @@ export class Connection<E extends OpenableExport> implements Waiter {
   #epoch = 0;
   #storage: Storage | null = null;
   #transmission: Transmission | null = null;
-  #greeted = false;
-  #options = 0;
   #closing = false;
   /** The client has said so: what it asked for before is answered at once. */
   #leaving = false;
@@ -80,8 +76,7 @@ export class Connection<E extends OpenableExport> implements Waiter {
     if (beginning.kind === 'greeting') {
       this.#handshake.greet();
     } else if (beginning.kind === 'secured') {
-      this.#greeted = true;
-      this.#handshake.noZeroes = beginning.noZeroes;
+      this.#handshake.goOn(beginning.noZeroes);
     } else {
       this.#replies.style = STYLE.EXTENDED;
       this.#open(beginning.chosen, true);
@@ -301,43 +296,15 @@ export class Connection<E extends OpenableExport> implements Waiter {
 
   /** @returns false if more bytes are needed */
   #takeHandshake(): boolean {
-    const available = this.#tail - this.#head;
-    if (!this.#greeted) {
-      if (available < BYTES.CLIENT_FLAGS) return false;
-      this.#greeted = true;
-      if (!this.#handshake.clientFlags(getUint32(this.#buffer, this.#head))) this.#closing = true;
-      this.#head += BYTES.CLIENT_FLAGS;
-      return true;
-    }
-    if (available < BYTES.OPTION) return false;
-    const at = this.#head;
-    const [high, low] = IHAVEOPT;
-    const option = getUint32(this.#buffer, at + 8);
-    const length = getUint32(this.#buffer, at + 12);
-    if (getUint32(this.#buffer, at) !== high || getUint32(this.#buffer, at + 4) !== low) {
-      this.#closing = true;
-      return true;
-    }
-    if (length > OPTION_BYTES_MAX || ++this.#options > OPTIONS_MAX) {
-      this.#handshake.tooBig(option);
-      this.#closing = true;
-      return true;
-    }
-    if (available < BYTES.OPTION + length) {
-      this.#options--;
-      return false;
-    }
-    this.#head += BYTES.OPTION + length;
-    const data = this.#buffer.subarray(at + BYTES.OPTION, this.#head);
-    this.#follow(this.#handshake.option(option, data, this.stopping));
-    return true;
-  }
-
-  #follow(next: Next): void {
-    const { chosen, hasContext } = this.#handshake;
+    const handshake = this.#handshake;
+    const taken = handshake.take(this.#buffer, this.#head, this.#tail, this.stopping);
+    if (taken === 0) return false;
+    this.#head += taken;
+    const { next, chosen, hasContext } = handshake;
     if (next === 'close') this.#closing = true;
     if (next === 'tls') this.#startingTls = true;
     if (next === 'transmission' && chosen !== null) this.#open(chosen, hasContext);
+    return true;
   }
 
   /** Its export is served by another thread. */

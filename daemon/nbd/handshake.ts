@@ -4,6 +4,8 @@ import {
   BLOCK_BYTES_MIN,
   BLOCK_BYTES_PREFERRED,
   NAME_BYTES_MAX,
+  OPTION_BYTES_MAX,
+  OPTIONS_MAX,
   PAYLOAD_BYTES_MAX,
 } from './limits.js';
 import {
@@ -45,6 +47,10 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export class Handshake<E extends Export> {
   noZeroes = false;
   chosen: E | null = null;
+  /** What follows what take() has taken. */
+  next: Next = 'option';
+  #greeted = false;
+  #options = 0;
   /** The export for which base:allocation was selected. */
   #contextOf: E | null = null;
   /** The next export that LIST has to tell; -1 if no LIST is under way. */
@@ -77,8 +83,48 @@ export class Handshake<E extends Export> {
     );
   }
 
+  /** Goes on under TLS: the client has been greeted before, and has answered that. */
+  goOn(noZeroes: boolean): void {
+    this.#greeted = true;
+    this.noZeroes = noZeroes;
+  }
+
+  /**
+   * Takes the client's flags, or an option, if all of it has been received.
+   * @param buffer has what was received from `head` to `tail`
+   * @param stopping the daemon is being stopped: only ABORT is still heard
+   * @returns how many bytes; 0 if more are needed
+   */
+  take(buffer: Uint8Array, head: number, tail: number, stopping: boolean): number {
+    const available = tail - head;
+    if (!this.#greeted) {
+      if (available < BYTES.CLIENT_FLAGS) return 0;
+      this.#greeted = true;
+      if (!this.#clientFlags(getUint32(buffer, head))) this.next = 'close';
+      return BYTES.CLIENT_FLAGS;
+    }
+    if (available < BYTES.OPTION) return 0;
+    const [high, low] = IHAVEOPT;
+    const option = getUint32(buffer, head + 8);
+    const length = getUint32(buffer, head + 12);
+    const bytes = BYTES.OPTION + length;
+    if (getUint32(buffer, head) !== high || getUint32(buffer, head + 4) !== low) {
+      this.next = 'close';
+    } else if (length > OPTION_BYTES_MAX || this.#options >= OPTIONS_MAX) {
+      this.#reply(option, REPLY.ERR_TOO_BIG);
+      this.next = 'close';
+    } else if (available < bytes) {
+      return 0;
+    } else {
+      this.#options++;
+      this.next = this.option(option, buffer.subarray(head + BYTES.OPTION, head + bytes), stopping);
+      return bytes;
+    }
+    return available;
+  }
+
   /** @returns false for a flag that was not offered, or if TLS is required and the client does not know options */
-  clientFlags(flags: number): boolean {
+  #clientFlags(flags: number): boolean {
     this.noZeroes = (flags & HANDSHAKE_FLAG.NO_ZEROES) !== 0;
     if (this.tls === 'required' && (flags & HANDSHAKE_FLAG.FIXED_NEWSTYLE) === 0) return false;
     return flags <= (HANDSHAKE_FLAG.FIXED_NEWSTYLE | HANDSHAKE_FLAG.NO_ZEROES);
@@ -123,10 +169,6 @@ export class Handshake<E extends Export> {
       default:
         return this.#reply(option, REPLY.ERR_UNSUP);
     }
-  }
-
-  tooBig(option: number): void {
-    this.#reply(option, REPLY.ERR_TOO_BIG);
   }
 
   /** There is no way to tell an error to this one. */
