@@ -76,11 +76,12 @@ export interface Addon {
   createPoller(): number;
   setInterest(poller: number, fd: number, added: boolean, interest: number): void;
   removeInterest(poller: number, fd: number): void;
-  waitPoller(poller: number, out: Float64Array, timeoutMs: number, spinUs: number): number;
+  waitPoller(poller: number, out: Float64Array, timeoutMs: number, patienceUs: number): number;
   createEvent(): number;
   signalEvent(fd: number): void;
   clearEvent(fd: number): void;
   socketPair(out: Float64Array): void;
+  arenaWrite(arena: ArenaHandle, at: number, bytes: Uint8Array, from: number, until: number): void;
   arenaReceive(
     arena: ArenaHandle,
     fd: number,
@@ -90,6 +91,7 @@ export interface Addon {
     buffer: Uint8Array,
     from: number,
     until: number,
+    patienceUs: number,
   ): number;
   arenaReceiveScattered(
     arena: ArenaHandle,
@@ -100,6 +102,7 @@ export interface Addon {
     buffer: Uint8Array,
     from: number,
     until: number,
+    patienceUs: number,
   ): number;
   arenaSend(
     arena: ArenaHandle,
@@ -158,6 +161,7 @@ const FUNCTIONS = {
   signalEvent: true,
   clearEvent: true,
   socketPair: true,
+  arenaWrite: true,
   arenaReceive: true,
   arenaReceiveScattered: true,
   arenaSend: true,

@@ -83,11 +83,11 @@ export class Poller {
    * Blocks the thread until a descriptor is ready. Closing a descriptor takes it out.
    * @param out gets pairs (descriptor, sum of READY), at most 256.
    * @param timeoutMs 0 to 60,000. A worker that waits longer can't be terminated meanwhile.
-   * @param spinUs 0 to 10,000: how long to ask again and again before going to sleep.
+   * @param patienceUs 0 to 10,000: how long to ask again and again before going to sleep.
    * @returns the number of pairs; 0 after the timeout or a signal.
    */
-  wait(out: Float64Array, timeoutMs: number, spinUs: number): number {
-    return addon.waitPoller(this.#fd, out, timeoutMs, spinUs);
+  wait(out: Float64Array, timeoutMs: number, patienceUs: number): number {
+    return addon.waitPoller(this.#fd, out, timeoutMs, patienceUs);
   }
 
   close(): void {

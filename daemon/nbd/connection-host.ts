@@ -3,6 +3,7 @@
 import type { Poller } from '../../native/index.js';
 import type { NbdCounters } from './counters.js';
 import type { Export, TlsState } from './handshake.js';
+import type { Patience } from './patience.js';
 import type { Replies } from './replies.js';
 import type { Storage, Waiter } from './storage.js';
 
@@ -31,6 +32,7 @@ export interface ConnectionHost<E extends OpenableExport> {
   readonly exports: readonly E[];
   readonly poller: Poller;
   readonly counters: NbdCounters;
+  readonly patience: Patience;
   /** Of this round, by performance.now(). */
   readonly nowMs: number;
   /** Before a client has asked for TLS. */

@@ -1,6 +1,6 @@
 // One connection: bytes from its socket become options and requests, and their replies go out. It never waits.
 
-import { Arena, closeDescriptor, GONE, INTEREST } from '../../native/index.js';
+import { Arena, closeDescriptor, GONE, INTEREST, WOULD_BLOCK } from '../../native/index.js';
 import type {
   Beginning,
   ConnectionHost,
@@ -154,12 +154,7 @@ export class Connection<E extends OpenableExport> implements Waiter {
       if (more) continue;
       if (!this.#later.hasRoom) return this.#wait(INTEREST.NONE);
       if (this.#isShort) return this.#wait(INTEREST.NONE, 'short');
-      if (this.#drained) {
-        // The poller tells what has come since: mostly nothing.
-        this.#drained = false;
-        return this.#wait(INTEREST.READ);
-      }
-      const got = this.#receive();
+      const got = this.#receiveMore();
       if (got === 0 || got === GONE) return 'closed';
       if (got < 0) return this.#wait(INTEREST.READ);
     }
@@ -178,8 +173,20 @@ export class Connection<E extends OpenableExport> implements Waiter {
     return turn;
   }
 
+  /** @returns as #receive(); WOULD_BLOCK if the poller shall tell what has come since the last time: mostly nothing */
+  #receiveMore(): number {
+    const { patience } = this.host;
+    if (!this.#drained) return this.#receive(patience.us);
+    this.#drained = false;
+    const patienceUs = patience.takeUs();
+    if (patienceUs === 0) return WOULD_BLOCK;
+    const got = this.#receive(patienceUs);
+    patience.paid(got !== WOULD_BLOCK);
+    return got;
+  }
+
   /** @returns bytes, 0 at the end, or what Arena.receive() says */
-  #receive(): number {
+  #receive(patienceUs: number): number {
     if (this.#head > 0) {
       this.#buffer.copyWithin(0, this.#head, this.#tail);
       this.#tail -= this.#head;
@@ -188,21 +195,18 @@ export class Connection<E extends OpenableExport> implements Waiter {
     const storage = this.#storage;
     if (this.#writing && storage !== null && this.#writeError === ERROR.NONE) {
       const at = storage.place(this.#writeAt);
-      if (at >= 0) return this.#receivePayload(storage, at);
+      if (at >= 0) return this.#receivePayload(storage, at, patienceUs);
     }
-    return this.#receiveInto(this.#largeWrites && !this.#writing && this.#skip === 0);
-  }
-
-  #receiveInto(headerOnly: boolean): number {
+    const headerOnly = this.#largeWrites && !this.#writing && this.#skip === 0;
     const until = headerOnly ? Math.max(this.#headerBytes, this.#tail + 1) : RECEIVE_BYTES;
-    const got = this.#arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, until);
+    const got = this.#arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, until, patienceUs);
     if (got > 0) this.#tail += got;
     this.#drained = got > 0 && this.#tail < until;
     return got;
   }
 
   /** The rest of a payload goes straight to its place; the end of a unit that was cut goes through the buffer. */
-  #receivePayload(storage: Storage, at: number): number {
+  #receivePayload(storage: Storage, at: number, patienceUs: number): number {
     const { arena } = storage;
     const unitEnd = Math.min(
       Math.floor(this.#writeAt / UNIT_BYTES) * UNIT_BYTES + UNIT_BYTES,
@@ -220,8 +224,17 @@ export class Connection<E extends OpenableExport> implements Waiter {
       const buffer = this.#buffer;
       const got =
         count > 0
-          ? arena.receiveScattered(this.fd, storage.ranges, count, UNIT_BYTES, buffer, 0, ahead)
-          : arena.receive(this.fd, at, piece, UNIT_BYTES, buffer, 0, ahead);
+          ? arena.receiveScattered(
+              this.fd,
+              storage.ranges,
+              count,
+              UNIT_BYTES,
+              buffer,
+              0,
+              ahead,
+              patienceUs,
+            )
+          : arena.receive(this.fd, at, piece, UNIT_BYTES, buffer, 0, ahead, patienceUs);
       if (got > 0) {
         const direct = Math.min(got, piece);
         storage.placed(this.#writeAt, direct);
@@ -233,7 +246,7 @@ export class Connection<E extends OpenableExport> implements Waiter {
       if (got === 0 || got === GONE) return got;
     }
     const missing = unitEnd - this.#writeAt - staged;
-    const got = arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, this.#tail + missing);
+    const got = arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, this.#tail + missing, 0);
     if (got > 0) this.#tail += got;
     return got;
   }

@@ -1,33 +1,35 @@
 // What the NBD server counts, in memory that its threads write, each its own counters, and the daemon reads.
 
-export const COUNTERS = [
-  'nbdConnections',
-  'nbdConnectionsAccepted',
-  'nbdConnectionsRefused',
-  'nbdTlsConnections',
-  'nbdTlsFailures',
-  'nbdRequests',
-  'nbdErrors',
-  'nbdBytesRead',
-  'nbdBytesWritten',
-  'faultsFired',
-] as const;
+/** Where each is: to look for it by name would cost a request more than to count it. */
+const INDEX = {
+  nbdConnections: 0,
+  nbdConnectionsAccepted: 1,
+  nbdConnectionsRefused: 2,
+  nbdTlsConnections: 3,
+  nbdTlsFailures: 4,
+  nbdRequests: 5,
+  nbdErrors: 6,
+  nbdBytesRead: 7,
+  nbdBytesWritten: 8,
+  faultsFired: 9,
+} as const;
+const NAMES = Object.keys(INDEX);
 
-export type NbdCounter = (typeof COUNTERS)[number];
+export type NbdCounter = keyof typeof INDEX;
 
 export class NbdCounters {
   readonly #values: Float64Array;
 
-  constructor(readonly shared = new SharedArrayBuffer(COUNTERS.length * 8)) {
+  constructor(readonly shared = new SharedArrayBuffer(NAMES.length * 8)) {
     this.#values = new Float64Array(shared);
   }
 
   add(counter: NbdCounter, amount: number): void {
-    const index = COUNTERS.indexOf(counter);
+    const index = INDEX[counter];
     this.#values[index] = (this.#values[index] ?? 0) + amount;
   }
 
   read(): Record<string, number> {
-    return Object.fromEntries(COUNTERS.map((name, i) => [name, this.#values[i] ?? 0]));
+    return Object.fromEntries(NAMES.map((name, i) => [name, this.#values[i] ?? 0]));
   }
 }

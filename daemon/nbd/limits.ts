@@ -75,10 +75,10 @@ export const REMOTE_PUNCH_BYTES = 1024 * 1024 * 1024;
 /** What the main thread begins to copy before others get their turn. */
 export const REMOTE_TURN_BYTES = 1024 * 1024;
 
-/** How long the worker sleeps at most, and how long it looks for more before it sleeps. */
+/** How long the worker sleeps at most, and for how long it asks a client again before it sleeps, see patience.ts. */
 export const WAIT_MS = 1000;
 export const SPIN_US = 50;
-/** How often in a row it sleeps at once, after looking was in vain again and again. */
+/** How often in a row it sleeps at once, after asking was in vain again and again. */
 export const SPINS_LEFT_OUT_MAX = 63;
 /** After the daemon was told to stop: how long clients may still hear ESHUTDOWN, and finish what is under way. */
 export const IDLE_GRACE_MS = 200;

@@ -61,7 +61,8 @@ export class MemoryStorage extends PlainStorage implements Storage {
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
-    this.#bytes.copyIn(at, bytes.subarray(from, until));
+    this.arena.write(at, bytes, from, until);
+    this.written.note(at, until - from);
     return ERROR.NONE;
   }
 

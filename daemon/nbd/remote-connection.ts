@@ -143,6 +143,7 @@ export class RemoteConnection implements RemoteClient {
         this.#buffer,
         0,
         until,
+        0,
       );
       if (got > 0) {
         const direct = Math.min(got, payloadBytes);
@@ -152,7 +153,7 @@ export class RemoteConnection implements RemoteClient {
       return got;
     }
     const until = Math.max(ahead, this.#tail + 1);
-    const got = requests.arena.receive(this.#fd, 0, 0, 1, this.#buffer, this.#tail, until);
+    const got = requests.arena.receive(this.#fd, 0, 0, 1, this.#buffer, this.#tail, until, 0);
     if (got > 0) this.#tail += got;
     return got;
   }

@@ -110,15 +110,16 @@ export class Transmission {
     } else if (request.delayUs > 0) {
       this.later.park(request, error, ids, this.storage.clock.nowUs());
     } else {
-      for (const id of ids) this.#owed.push(id);
+      if (ids.length > 0) this.#owed.push(...ids);
       const { type } = request;
       replies.done(request, error, type === COMMAND.READ || type === COMMAND.BLOCK_STATUS);
     }
-    ids.length = 0;
+    if (ids.length > 0) ids.length = 0;
   }
 
   /** All replies were handed to the client. */
   sent(): void {
+    if (this.#owed.length === 0) return;
     for (const id of this.#owed) this.storage.replied(id);
     this.#owed.length = 0;
   }

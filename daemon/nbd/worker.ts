@@ -1,6 +1,7 @@
 // The disks' thread: serves NBD clients, and every disk that is more than plain memory or a file. It owns its sockets, and
 // sleeps only in the poller: it has no event loop.
 
+import { availableParallelism } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import {
   acceptStream,
@@ -22,13 +23,12 @@ import {
   CONNECTIONS_MAX,
   HANDSHAKE_TIMEOUT_MS,
   IDLE_GRACE_MS,
-  SPIN_US,
-  SPINS_LEFT_OUT_MAX,
   WAIT_MS,
   WRITE_PATIENCE_MS,
   WRITE_WAIT_MS,
 } from './limits.js';
 import { type Command, LEFT, workerDataSchema } from './messages.js';
+import { Patience } from './patience.js';
 import { RemoteConnection } from './remote-connection.js';
 import { RemoteExport } from './remote-export.js';
 import { RemoteLink } from './remote-link.js';
@@ -37,6 +37,7 @@ import { ThreadDisk } from './thread-disk.js';
 import { TlsHandOver } from './tls-hand-over.js';
 
 const EVENTS = 256;
+const CPUS = availableParallelism();
 /** A wrong argument is no client's fault. */
 const OWN_DEFECTS: readonly string[] = ['EINVAL', 'EBADF', 'ENOTSOCK'];
 /** After accept() had no descriptor left. */
@@ -48,6 +49,7 @@ type AnyConnection = Connection<AnyExport> | RemoteConnection;
 class DisksThread {
   readonly poller = new Poller();
   readonly counters: NbdCounters;
+  readonly patience = new Patience();
   nowMs = performance.now();
   readonly exports: readonly AnyExport[];
   readonly remote: RemoteLink;
@@ -70,9 +72,6 @@ class DisksThread {
   #client = -1;
   #stopping = false;
   #acceptAfter = 0;
-  /** How often it sleeps without asking first: now, and after the next time that asking was in vain. */
-  #sleepsAtOnce = 0;
-  #spinPenalty = 0;
 
   constructor() {
     const data = workerDataSchema.parse(workerData);
@@ -197,9 +196,10 @@ class DisksThread {
     this.remote.flush();
     const count =
       timeoutMs > 0
-        ? this.#sleep(timeoutMs)
+        ? this.poller.wait(this.#events, timeoutMs, 0)
         : this.poller.wait(this.#events, 0, Math.ceil(patienceUs));
     this.nowMs = performance.now();
+    this.patience.isAllowed = this.#connections.size === 1 && CPUS >= 2;
     for (let i = 0; i < count; i++) {
       const fd = this.#events[2 * i] ?? -1;
       const ready = this.#events[2 * i + 1] ?? 0;
@@ -223,19 +223,6 @@ class DisksThread {
     const connection = this.#connections.get(fd);
     if (connection?.deaf === true) this.#close(fd, connection);
     else this.#turn(fd);
-  }
-
-  /** Asks for a while before it sleeps, unless the last times were in vain: then its clients want this very CPU. */
-  #sleep(timeoutMs: number): number {
-    if (this.#sleepsAtOnce > 0) {
-      this.#sleepsAtOnce--;
-    } else {
-      const count = this.poller.wait(this.#events, 0, SPIN_US);
-      this.#spinPenalty = count > 0 ? 0 : Math.min(2 * this.#spinPenalty + 1, SPINS_LEFT_OUT_MAX);
-      if (count > 0) return count;
-      this.#sleepsAtOnce = this.#spinPenalty;
-    }
-    return this.poller.wait(this.#events, timeoutMs, 0);
   }
 
   /** How long until the next postponed answer. Virtual time comes when there is nothing else to do: at once. */

@@ -108,15 +108,7 @@ export class CacheSlots {
 
   /** Copies bytes into the arena, from its byte `at` on. */
   write(at: number, bytes: Uint8Array, from: number, until: number): void {
-    while (from < until) {
-      const slot = Math.floor(at / SLOT_BYTES);
-      const view = this.view(slot);
-      const place = this.place(slot) + (at % SLOT_BYTES);
-      const length = Math.min(until - from, view.length - place);
-      view.set(bytes.subarray(from, from + length), place);
-      at += length;
-      from += length;
-    }
+    this.arena.write(at, bytes, from, until);
   }
 
   /** Copies bytes out of the arena, from its byte `at` on. */

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 
 #include "arena.h"
@@ -184,6 +185,28 @@ napi_value ArenaPwritev(const Napi::CallbackInfo& info) {
   return Transfer(args, Direction::kWrite);
 }
 
+// arenaWrite(arena, at, bytes, from, until)
+napi_value ArenaWrite(const Napi::CallbackInfo& info) {
+  Arguments args(info, "Arena");
+  auto* arena = static_cast<Arena*>(args.External(0, "arena"));
+  uint64_t at = args.Integer(1, "at", 0, arena == nullptr ? 0 : arena->length_bytes);
+  std::span<uint8_t> bytes = args.Bytes(2, "bytes");
+  uint64_t from = args.Integer(3, "from", 0, bytes.size());
+  uint64_t until = args.Integer(4, "until", from, bytes.size());
+  if (!args.ok()) return args.Undefined();
+  if (!arena->Contains(at, until - from)) {
+    return args.Fail(EINVAL, "Arena: " + std::to_string(until - from) + " bytes at " + std::to_string(at) +
+                                 " reach past its " + std::to_string(arena->length_bytes) + " bytes");
+  }
+  while (from < until) {
+    iovec piece = arena->Piece(at, until - from);
+    memmove(piece.iov_base, bytes.data() + from, piece.iov_len);
+    at += piece.iov_len;
+    from += piece.iov_len;
+  }
+  return args.Undefined();
+}
+
 // arenaCrc32c(arena, offset, length, seed)
 napi_value ArenaCrc32c(const Napi::CallbackInfo& info) {
   Arguments args(info, "crc32c");
@@ -219,6 +242,7 @@ void ExportArena(napi_env env, napi_value exports) {
                 Export<CreateArena>("createArena"),
                 Export<ArenaPreadv>("arenaPreadv"),
                 Export<ArenaPwritev>("arenaPwritev"),
+                Export<ArenaWrite>("arenaWrite"),
                 Export<ArenaCrc32c>("arenaCrc32c"),
                 Export<ViewCrc32c>("viewCrc32c"),
             });

@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 
 #include "arguments.h"
 #include "modules.h"
+#include "patience.h"
 
 namespace pinfold {
 
@@ -26,15 +26,8 @@ constexpr int kBacklog = 1024;
 constexpr int kSendBufferBytes = 1024 * 1024;
 constexpr int kMaxEvents = 256;
 constexpr uint64_t kMaxTimeoutMs = 60'000;
-constexpr uint64_t kMaxSpinUs = 10'000;
 
 std::string ShowFd(int fd) { return "fd " + std::to_string(fd); }
-
-int64_t NowUs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
-}
 
 // More than usual: a large reply fits as a whole. The host may allow less.
 void SetSendBuffer(int fd) {
@@ -174,26 +167,26 @@ napi_value RemoveInterest(const Napi::CallbackInfo& info) {
   return args.FailSystem(errno, ShowFd(fd) + " in poller " + ShowFd(poller));
 }
 
-// waitPoller(poller, out, timeoutMs, spinUs): how many descriptors are ready; out gets them, with a 1 for readable, 2 for
-// writable, 4 for an error or a peer that closed both ways. Asks again for spinUs before it sleeps.
+// waitPoller(poller, out, timeoutMs, patienceUs): how many descriptors are ready; out gets them, with a 1 for readable, 2 for
+// writable, 4 for an error or a peer that closed both ways. Asks again for patienceUs before it sleeps.
 napi_value WaitPoller(const Napi::CallbackInfo& info) {
   Arguments args(info, "epoll_wait");
   int poller = args.Descriptor(0, "poller");
   std::span<double> out = args.Doubles(1, "out");
   int timeout_ms = static_cast<int>(args.Integer(2, "timeoutMs", 0, kMaxTimeoutMs));
-  int64_t spin_us = static_cast<int64_t>(args.Integer(3, "spinUs", 0, kMaxSpinUs));
+  uint64_t patience_us = args.Integer(3, "patienceUs", 0, kMaxPatienceUs);
   if (!args.ok()) return args.Undefined();
   int room = static_cast<int>(std::min<size_t>(out.size() / 2, kMaxEvents));
   if (room == 0) return args.Fail(EINVAL, "epoll_wait: out has fewer than 2 elements");
   epoll_event events[kMaxEvents];
   int count = 0;
-  if (spin_us > 0) {
-    int64_t until = NowUs() + spin_us;
+  if (patience_us > 0) {
+    Patience patience(patience_us);
     do {
       count = epoll_wait(poller, events, room, 0);
-    } while (count == 0 && NowUs() < until);
+    } while (count == 0 && patience.AskAgain());
   }
-  if (count == 0 && (timeout_ms > 0 || spin_us == 0)) count = epoll_wait(poller, events, room, timeout_ms);
+  if (count == 0 && (timeout_ms > 0 || patience_us == 0)) count = epoll_wait(poller, events, room, timeout_ms);
   if (count < 0) return errno == EINTR ? args.Result(0) : args.FailSystem(errno, ShowFd(poller));
   for (int index = 0; index < count; index++) {
     uint32_t ready = events[index].events;

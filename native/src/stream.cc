@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "arguments.h"
 #include "modules.h"
+#include "patience.h"
 
 namespace pinfold {
 
@@ -22,7 +23,6 @@ constexpr int kMaxPieces = 512;      // of one sendmsg; Linux takes 1024
 constexpr int kMaxReceivePieces = 256;  // of one recvmsg
 constexpr uint64_t kMaxRanges = 256;    // of one receive; the same number in native/arena.ts
 constexpr uint64_t kMaxReceiveBytes = 1024 * 1024;  // after which others get their turn
-constexpr int kMaxLooks = 16;
 constexpr size_t kTripleNumbers = 3;
 constexpr uint64_t kBuffer = 0;  // places of triples
 constexpr uint64_t kArena = 1;
@@ -138,41 +138,50 @@ napi_value ReceiveResult(Arguments& args, int fd, int64_t got) {
   return args.FailSystem(error, ShowFd(fd));
 }
 
+// Nothing has come, or less than a unit.
+napi_value NothingReceived(Arguments& args, int fd, int available) {
+  // Less than a unit is left for the caller to stage; nothing at all may be the end of the stream.
+  if (available > 0) return args.Result(kWouldBlock);
+  uint8_t probe;
+  ssize_t got = recv(fd, &probe, 1, MSG_DONTWAIT | MSG_PEEK);
+  if (got == 0) return args.Result(0);
+  return args.Result(got < 0 && IsGone(errno) ? kGone : kWouldBlock);
+}
+
 // Into the target first, in whole units, then into `rest`.
-napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit, std::span<uint8_t> rest) {
+napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit, std::span<uint8_t> rest,
+                   Patience patience) {
   if (target.length() == 0) {
-    return rest.empty() ? args.Result(kWouldBlock) : ReceiveResult(args, fd, ReceiveBoth(fd, target, 0, 0, rest));
+    if (rest.empty()) return args.Result(kWouldBlock);
+    int64_t got;
+    do {
+      got = ReceiveBoth(fd, target, 0, 0, rest);
+    } while (got == -EAGAIN && patience.AskAgain());
+    return ReceiveResult(args, fd, got);
   }
   uint64_t done = 0;
-  int looks = 0;
   while (done < kMaxReceiveBytes) {
     int available = 0;
     if (ioctl(fd, FIONREAD, &available) != 0) return args.FailSystem(errno, ShowFd(fd));
     uint64_t left = target.length() - done;
     uint64_t now = WholeUnits(target.at() + done, left, static_cast<uint64_t>(available), unit);
     if (now == 0) {
-      // The sender may be copying the rest at this moment: looking again is less than coming back for it.
-      if (done > 0 && ++looks < kMaxLooks) continue;
+      if (patience.AskAgain()) continue;
       if (done > 0) break;
-      // Less than a unit is left for the caller to stage; nothing at all may be the end of the stream.
-      if (available > 0) return args.Result(kWouldBlock);
-      uint8_t probe;
-      ssize_t got = recv(fd, &probe, 1, MSG_DONTWAIT | MSG_PEEK);
-      if (got == 0) return args.Result(0);
-      return args.Result(got < 0 && IsGone(errno) ? kGone : kWouldBlock);
+      return NothingReceived(args, fd, available);
     }
     bool all = now == left;
     int64_t got = ReceiveBoth(fd, target, done, done + now, all ? rest : std::span<uint8_t>{});
     if (got <= 0) return ReceiveResult(args, fd, done > 0 ? static_cast<int64_t>(done) : got);
     done += static_cast<uint64_t>(got);
     if (all) break;
-    looks = 0;
+    patience.Renew();
   }
   return args.Result(static_cast<double>(done));
 }
 
-// arenaReceive(arena, fd, at, length, unit, buffer, from, until): bytes received, into the arena first, then into the
-// buffer; 0 at the end of the stream, -1 if nothing fits or is there, -2 if the peer is gone.
+// arenaReceive(arena, fd, at, length, unit, buffer, from, until, patienceUs): bytes received, into the arena first, then
+// into the buffer; 0 at the end of the stream, -1 if nothing fits or is there, -2 if the peer is gone.
 napi_value ArenaReceive(const Napi::CallbackInfo& info) {
   Arguments args(info, "recvmsg");
   auto* arena = static_cast<Arena*>(args.External(0, "arena"));
@@ -183,11 +192,13 @@ napi_value ArenaReceive(const Napi::CallbackInfo& info) {
   std::span<uint8_t> buffer = args.Bytes(5, "buffer");
   uint64_t from = args.Integer(6, "from", 0, buffer.size());
   uint64_t until = args.Integer(7, "until", from, buffer.size());
+  Patience patience(args.Integer(8, "patienceUs", 0, kMaxPatienceUs));
   if (!args.ok()) return args.Undefined();
-  return Receive(args, fd, Target(*arena, at, length), unit, buffer.subspan(from, until - from));
+  return Receive(args, fd, Target(*arena, at, length), unit, buffer.subspan(from, until - from), patience);
 }
 
-// arenaReceiveScattered(arena, fd, pairs, count, unit, buffer, from, until): the same into several ranges of the arena.
+// arenaReceiveScattered(arena, fd, pairs, count, unit, buffer, from, until, patienceUs): the same into several ranges of
+// the arena.
 napi_value ArenaReceiveScattered(const Napi::CallbackInfo& info) {
   Arguments args(info, "recvmsg");
   auto* arena = static_cast<Arena*>(args.External(0, "arena"));
@@ -198,10 +209,11 @@ napi_value ArenaReceiveScattered(const Napi::CallbackInfo& info) {
   std::span<uint8_t> buffer = args.Bytes(5, "buffer");
   uint64_t from = args.Integer(6, "from", 0, buffer.size());
   uint64_t until = args.Integer(7, "until", from, buffer.size());
+  Patience patience(args.Integer(8, "patienceUs", 0, kMaxPatienceUs));
   if (!args.ok()) return args.Undefined();
   Target target(*arena, 0, 0);
   if (!target.Set(pairs, count)) return args.Fail(EINVAL, "recvmsg: a pair is no range of the arena");
-  return Receive(args, fd, target, unit, buffer.subspan(from, until - from));
+  return Receive(args, fd, target, unit, buffer.subspan(from, until - from), patience);
 }
 
 // Fills vec from triples (place, offset, length) from `first` on, leaving the first `skip` bytes out. Returns the number

@@ -59,6 +59,26 @@ test('pwritev writes what the ranges hold, wherever segments end', (t) => {
   );
 });
 
+test('write copies a part of a view, wherever segments end', (t) => {
+  const { arena, content } = makeArena();
+  const bytes = Uint8Array.from({ length: LENGTH }, (_, at) => at % 251);
+  fc.assert(
+    fc.property(range, fc.nat(LENGTH), ([from, length], to) => {
+      const at = Math.min(to, LENGTH - length);
+      const wanted = content();
+      wanted.set(bytes.subarray(from, from + length), at);
+      arena.write(at, bytes, from, from + length);
+      t.deepEqual(content(), wanted);
+    }),
+    { numRuns: 50 },
+  );
+  refuses(t, 'EINVAL', '2 bytes at 65535 reach past its 65536', () =>
+    arena.write(LENGTH - 1, bytes, 0, 2),
+  );
+  refuses(t, 'EINVAL', 'until is 1,', () => arena.write(0, bytes, 2, 1));
+  refuses(t, 'EINVAL', 'at is 65537', () => arena.write(LENGTH + 1, bytes, 0, 0));
+});
+
 test('preadv fills the ranges in order and leaves the rest alone', (t) => {
   const { arena, views, content } = makeArena();
   const { fd } = temporaryFile(t);

@@ -64,13 +64,30 @@ test('only whole units land in the arena, the rest of one waits in the socket', 
   const { fd, client } = await connected(t);
   const { arena, bytes } = newArena();
   const buffer = new Uint8Array(1024);
-  t.is(arena.receive(fd, 0, 2048, 512, buffer, 0, 100), WOULD_BLOCK);
+  t.is(arena.receive(fd, 0, 2048, 512, buffer, 0, 100, 0), WOULD_BLOCK);
   await sent(client, Buffer.alloc(1000, 1));
-  t.is(arena.receive(fd, 100, 2048, 512, buffer, 0, 100), 924);
+  t.is(arena.receive(fd, 100, 2048, 512, buffer, 0, 100, 0), 924);
   t.deepEqual([bytes.at(99), bytes.at(100), bytes.at(1023), bytes.at(1024)], [0, 1, 1, 0]);
-  t.is(arena.receive(fd, 1024, 1124, 512, buffer, 0, 100), WOULD_BLOCK);
-  t.is(arena.receive(fd, 0, 0, 1, buffer, 3, 1000), 76);
+  t.is(arena.receive(fd, 1024, 1124, 512, buffer, 0, 100, 0), WOULD_BLOCK);
+  t.is(arena.receive(fd, 0, 0, 1, buffer, 3, 1000, 0), 76);
   t.is(buffer.at(3), 1);
+});
+
+test('patience ends, and changes nothing about what is received', async (t) => {
+  const { fd, client } = await connected(t);
+  const { arena, bytes } = newArena();
+  const buffer = new Uint8Array(1024);
+  t.is(arena.receive(fd, 0, 512, 512, buffer, 0, 100, 1000), WOULD_BLOCK);
+  t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 100, 1000), WOULD_BLOCK);
+  await sent(client, Buffer.alloc(700, 1));
+  t.is(arena.receive(fd, 0, 1024, 512, buffer, 0, 100, 1000), 512);
+  t.is(arena.receive(fd, 512, 512, 512, buffer, 0, 100, 1000), WOULD_BLOCK);
+  t.deepEqual([bytes[511], bytes[512]], [1, 0]);
+  t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 1024, 1000), 188);
+  client.end();
+  await sleep(20);
+  t.is(arena.receive(fd, 0, 512, 512, buffer, 0, 100, 1000), 0);
+  t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 100, 1000), 0);
 });
 
 test('one call fills the rest of a payload, across segments, and then the buffer', async (t) => {
@@ -78,13 +95,13 @@ test('one call fills the rest of a payload, across segments, and then the buffer
   const { arena, bytes } = newArena();
   const buffer = new Uint8Array(100);
   await sent(client, Buffer.from([...Buffer.alloc(1024, 7), 1, 2, 3]));
-  t.is(arena.receive(fd, PAGE_BYTES - 512, 1024, 512, buffer, 10, 100), 1027);
+  t.is(arena.receive(fd, PAGE_BYTES - 512, 1024, 512, buffer, 10, 100, 0), 1027);
   t.true(bytes.subarray(PAGE_BYTES - 512, PAGE_BYTES + 512).every((byte) => byte === 7));
   t.deepEqual([...buffer.subarray(10, 14)], [1, 2, 3, 0]);
   client.end();
   await sleep(20);
-  t.is(arena.receive(fd, 0, 512, 512, buffer, 0, 100), 0);
-  t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 100), 0);
+  t.is(arena.receive(fd, 0, 512, 512, buffer, 0, 100, 0), 0);
+  t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 100, 0), 0);
 });
 
 test('ranges are filled one after the other, in whole units, and then the buffer', async (t) => {
@@ -94,14 +111,14 @@ test('ranges are filled one after the other, in whole units, and then the buffer
   // The third one crosses from one segment into the other.
   const pairs = Float64Array.from([1536, 512, 0, 1024, PAGE_BYTES - 512, 1024]);
   await sent(client, Buffer.from([...Buffer.alloc(512, 1), ...Buffer.alloc(700, 2)]));
-  t.is(arena.receiveScattered(fd, pairs, 3, 512, buffer, 0, 100), 1024);
+  t.is(arena.receiveScattered(fd, pairs, 3, 512, buffer, 0, 100, 0), 1024);
   t.deepEqual(
     [0, 511, 512, 1535, 1536, 2047].map((at) => bytes[at]),
     [2, 2, 0, 0, 1, 1],
   );
   await sent(client, Buffer.from([...Buffer.alloc(836, 3), ...Buffer.alloc(512, 4), 5]));
   const rest = Float64Array.from([512, 512, PAGE_BYTES - 512, 1024]);
-  t.is(arena.receiveScattered(fd, rest, 2, 512, buffer, 0, 100), 1537);
+  t.is(arena.receiveScattered(fd, rest, 2, 512, buffer, 0, 100, 0), 1537);
   t.deepEqual(
     [512, 699, 700, 1023, PAGE_BYTES - 512, PAGE_BYTES, PAGE_BYTES + 511].map((at) => bytes[at]),
     [2, 2, 3, 3, 3, 4, 4],
@@ -151,16 +168,19 @@ test('wrong ranges are refused before anything moves', async (t) => {
   refuses(t, 'EINVAL', 'triple 0 is (1, 8192, 1)', () => send(1, 2 * PAGE_BYTES, 1));
   refuses(t, 'EINVAL', 'triple 0 is (3, 0, 1)', () => send(3, 0, 1));
   refuses(t, 'EINVAL', 'count is 2', () => arena.send(fd, buffer, new Float64Array(3), 0, 2, 0));
-  refuses(t, 'EINVAL', 'length is 8193', () => arena.receive(fd, 0, 8193, 512, buffer, 0, 10));
-  refuses(t, 'EINVAL', 'until is 11', () => arena.receive(fd, 0, 1, 512, buffer, 0, 11));
-  refuses(t, 'EINVAL', 'from is 11', () => arena.receive(fd, 0, 1, 512, buffer, 11, 11));
+  refuses(t, 'EINVAL', 'length is 8193', () => arena.receive(fd, 0, 8193, 512, buffer, 0, 10, 0));
+  refuses(t, 'EINVAL', 'patienceUs is 10001', () =>
+    arena.receive(fd, 0, 1, 512, buffer, 0, 10, 10_001),
+  );
+  refuses(t, 'EINVAL', 'until is 11', () => arena.receive(fd, 0, 1, 512, buffer, 0, 11, 0));
+  refuses(t, 'EINVAL', 'from is 11', () => arena.receive(fd, 0, 1, 512, buffer, 11, 11, 0));
   const scattered = (count: number, ...pairs: number[]) =>
-    arena.receiveScattered(fd, Float64Array.from(pairs), count, 1, buffer, 0, 1);
+    arena.receiveScattered(fd, Float64Array.from(pairs), count, 1, buffer, 0, 1, 0);
   refuses(t, 'EINVAL', 'a pair is no range', () => scattered(2, 0, 1, 2 * PAGE_BYTES, 1));
   refuses(t, 'EINVAL', 'a pair is no range', () => scattered(1, -1, 1));
   refuses(t, 'EINVAL', 'count is 2', () => scattered(2, 0, 1));
   refuses(t, 'EINVAL', 'count is 0', () => scattered(0, 0, 1));
-  refuses(t, 'EBADF', '', () => arena.receive(closedDescriptor(), 0, 0, 1, buffer, 0, 1));
+  refuses(t, 'EBADF', '', () => arena.receive(closedDescriptor(), 0, 0, 1, buffer, 0, 1, 0));
 });
 
 test('a poller tells who is ready, and an event ends its wait', async (t) => {
@@ -243,10 +263,10 @@ test('the two ends of a socket pair hear each other', (t) => {
   const triples = Float64Array.of(PLACE.BUFFER, 0, text.length);
   t.is(arena.send(left, text, triples, 0, 1, 0), text.length);
   const heard = new Uint8Array(64);
-  t.is(arena.receive(right, 0, 0, 1, heard, 0, 64), text.length);
+  t.is(arena.receive(right, 0, 0, 1, heard, 0, 64, 0), text.length);
   t.deepEqual(heard.subarray(0, text.length), text);
-  t.is(arena.receive(right, 0, 0, 1, heard, 0, 64), WOULD_BLOCK);
+  t.is(arena.receive(right, 0, 0, 1, heard, 0, 64, 0), WOULD_BLOCK);
   closeDescriptor(left);
-  t.is(arena.receive(right, 0, 0, 1, heard, 0, 64), 0);
+  t.is(arena.receive(right, 0, 0, 1, heard, 0, 64, 0), 0);
   closeDescriptor(right);
 });

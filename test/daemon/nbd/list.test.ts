@@ -29,7 +29,7 @@ test('a thousand exports with long descriptions are told in several turns, then 
   const send = () => {
     replies.send(arena, ours);
     for (;;) {
-      const got = arena.receive(theirs, 0, 0, 1, buffer, 0, buffer.length);
+      const got = arena.receive(theirs, 0, 0, 1, buffer, 0, buffer.length, 0);
       if (got === WOULD_BLOCK) break;
       parts.push(Buffer.from(buffer.subarray(0, got)));
     }

@@ -5,6 +5,7 @@ import { Connection } from '../../../../daemon/nbd/connection.js';
 import type { OpenableExport } from '../../../../daemon/nbd/connection-host.js';
 import { NbdCounters } from '../../../../daemon/nbd/counters.js';
 import type { DiskData } from '../../../../daemon/nbd/messages.js';
+import { Patience } from '../../../../daemon/nbd/patience.js';
 import { COMMAND, ERROR, OPTION } from '../../../../daemon/nbd/protocol.js';
 import type { Clock, Storage } from '../../../../daemon/nbd/storage.js';
 import { ThreadDisk } from '../../../../daemon/nbd/thread-disk.js';
@@ -55,6 +56,7 @@ function demand(holds: boolean, reason: string): asserts holds {
 export class FuzzedServer {
   readonly poller = new Poller();
   readonly counters = new NbdCounters();
+  readonly patience = new Patience();
   readonly tls = 'none' as const;
   readonly nowMs = 0;
   readonly exports: readonly OpenableExport[];
@@ -222,6 +224,8 @@ class Peer {
   /** Sends in pieces, with turns of the server in between, until it has nothing more to do. */
   sends(bytes: Buffer, segments: readonly number[] = [], lazy = false): void {
     this.reference.sends(bytes);
+    // What is received must not depend on how long the server asks for it.
+    this.server.patience.isAllowed = segments.length % 2 === 1;
     let at = 0;
     for (const length of [...segments, bytes.length]) {
       const end = Math.min(at + length, bytes.length);
@@ -293,7 +297,7 @@ class Peer {
     const { wire, received } = this.server;
     let all = 0;
     while (true) {
-      const got = wire.receive(this.#fd, 0, 0, 1, received, 0, received.length);
+      const got = wire.receive(this.#fd, 0, 0, 1, received, 0, received.length, 0);
       if (got <= 0) break;
       all += got;
       const wrong = this.reference.receives(received.subarray(0, got));
