@@ -1,9 +1,11 @@
 // The bytes of a disk in memory, for copies by any thread: segments of shared memory, of which it is noted what was written.
 
+import { Arena } from '../native/index.js';
 import type { WrittenPages } from './written-pages.js';
 
 export class MemoryBytes {
-  readonly views: readonly Uint8Array[];
+  readonly arena: Arena;
+  readonly #views: readonly Uint8Array[];
   readonly #segmentBytes: number;
 
   /** @param segments all of the same length but the last, which may be shorter */
@@ -11,7 +13,8 @@ export class MemoryBytes {
     segments: readonly SharedArrayBuffer[],
     readonly written: WrittenPages,
   ) {
-    this.views = segments.map((segment) => new Uint8Array(segment));
+    this.#views = segments.map((segment) => new Uint8Array(segment));
+    this.arena = new Arena(this.#views);
     this.#segmentBytes = segments.at(0)?.byteLength ?? 1;
   }
 
@@ -19,30 +22,17 @@ export class MemoryBytes {
     const end = offset + target.length;
     for (let at = offset; at < end; ) {
       const isWritten = this.written.has(at);
-      const done = at - offset;
-      const next = isWritten
-        ? Math.min(this.written.runEnd(at, end, true), this.#segmentEnd(at))
-        : this.written.runEnd(at, end, false);
-      if (isWritten) {
-        const within = at % this.#segmentBytes;
-        target.set(this.#view(at).subarray(within, within + next - at), done);
-      } else {
-        target.fill(0, done, next - offset);
-      }
+      const next = this.written.runEnd(at, end, isWritten);
+      if (isWritten) this.arena.read(at, target, at - offset, next - offset);
+      else target.fill(0, at - offset, next - offset);
       at = next;
     }
   }
 
-  copyIn(offset: number, data: Uint8Array): void {
-    const end = offset + data.length;
-    for (let at = offset; at < end; ) {
-      const next = Math.min(end, this.#segmentEnd(at));
-      const whole = at === offset && next === end;
-      const piece = whole ? data : data.subarray(at - offset, next - offset);
-      this.#view(at).set(piece, at % this.#segmentBytes);
-      at = next;
-    }
-    this.written.note(offset, data.length);
+  /** @param bytes of which those from `from` to below `until` are copied */
+  copyIn(offset: number, bytes: Uint8Array, from = 0, until = bytes.length): void {
+    this.arena.write(offset, bytes, from, until);
+    this.written.note(offset, until - from);
   }
 
   /** Writes zeroes, which take memory. */
@@ -63,7 +53,7 @@ export class MemoryBytes {
 
   /** @throws RangeError */
   #view(at: number): Uint8Array {
-    const view = this.views.at(Math.floor(at / this.#segmentBytes));
+    const view = this.#views.at(Math.floor(at / this.#segmentBytes));
     if (view === undefined) throw new RangeError(`offset ${at} is outside the memory`);
     return view;
   }

@@ -7,6 +7,14 @@ import { NativeError } from './errors.js';
 export type ArenaHandle = { readonly arenaHandle: unique symbol };
 
 /** The functions of the addon, see native/src/. They check their arguments and throw NativeError. */
+type ArenaCopy = (
+  arena: ArenaHandle,
+  at: number,
+  bytes: Uint8Array,
+  from: number,
+  until: number,
+) => void;
+
 export interface Addon {
   builtForModules(): number;
   setErrorClass(errorClass: typeof NativeError): void;
@@ -81,7 +89,8 @@ export interface Addon {
   signalEvent(fd: number): void;
   clearEvent(fd: number): void;
   socketPair(out: Float64Array): void;
-  arenaWrite(arena: ArenaHandle, at: number, bytes: Uint8Array, from: number, until: number): void;
+  arenaWrite: ArenaCopy;
+  arenaRead: ArenaCopy;
   arenaReceive(
     arena: ArenaHandle,
     fd: number,
@@ -162,6 +171,7 @@ const FUNCTIONS = {
   clearEvent: true,
   socketPair: true,
   arenaWrite: true,
+  arenaRead: true,
   arenaReceive: true,
   arenaReceiveScattered: true,
   arenaSend: true,

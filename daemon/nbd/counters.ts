@@ -25,8 +25,7 @@ export class NbdCounters {
   }
 
   add(counter: NbdCounter, amount: number): void {
-    const index = INDEX[counter];
-    this.#values[index] = (this.#values[index] ?? 0) + amount;
+    this.#values[INDEX[counter]] += amount;
   }
 
   read(): Record<string, number> {

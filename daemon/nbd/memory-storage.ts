@@ -1,7 +1,7 @@
 // A plain disk in memory, as a connection reads and writes it: data is sent and received where it lies. What was never
 // written is sent from elsewhere, so that reading gives it no memory.
 
-import { Arena, fallocate, nextData, nextHole } from '../../native/index.js';
+import { type Arena, fallocate, nextData, nextHole } from '../../native/index.js';
 import { MemoryBytes } from '../memory-bytes.js';
 import type { WrittenPages } from '../written-pages.js';
 import { READ_RUNS_MAX } from './limits.js';
@@ -22,7 +22,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
   ) {
     super();
     this.#bytes = new MemoryBytes(segments, written);
-    this.arena = new Arena(this.#bytes.views);
+    this.arena = this.#bytes.arena;
   }
 
   canRead(): boolean {
@@ -61,8 +61,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {
-    this.arena.write(at, bytes, from, until);
-    this.written.note(at, until - from);
+    this.#bytes.copyIn(at, bytes, from, until);
     return ERROR.NONE;
   }
 

@@ -113,14 +113,7 @@ export class CacheSlots {
 
   /** Copies bytes out of the arena, from its byte `at` on. */
   read(at: number, target: Uint8Array): void {
-    for (let done = 0; done < target.length; ) {
-      const slot = Math.floor((at + done) / SLOT_BYTES);
-      const view = this.view(slot);
-      const place = this.place(slot) + ((at + done) % SLOT_BYTES);
-      const length = Math.min(target.length - done, view.length - place);
-      target.set(view.subarray(place, place + length), done);
-      done += length;
-    }
+    this.arena.read(at, target, 0, target.length);
   }
 
   /** Copies bytes `start` to `end` of one slot to the same place in another. */

@@ -185,9 +185,8 @@ napi_value ArenaPwritev(const Napi::CallbackInfo& info) {
   return Transfer(args, Direction::kWrite);
 }
 
-// arenaWrite(arena, at, bytes, from, until)
-napi_value ArenaWrite(const Napi::CallbackInfo& info) {
-  Arguments args(info, "Arena");
+// (arena, at, bytes, from, until)
+napi_value Copy(Arguments& args, bool in) {
   auto* arena = static_cast<Arena*>(args.External(0, "arena"));
   uint64_t at = args.Integer(1, "at", 0, arena == nullptr ? 0 : arena->length_bytes);
   std::span<uint8_t> bytes = args.Bytes(2, "bytes");
@@ -200,11 +199,22 @@ napi_value ArenaWrite(const Napi::CallbackInfo& info) {
   }
   while (from < until) {
     iovec piece = arena->Piece(at, until - from);
-    memmove(piece.iov_base, bytes.data() + from, piece.iov_len);
+    uint8_t* view = bytes.data() + from;
+    memmove(in ? piece.iov_base : view, in ? view : piece.iov_base, piece.iov_len);
     at += piece.iov_len;
     from += piece.iov_len;
   }
   return args.Undefined();
+}
+
+napi_value ArenaWrite(const Napi::CallbackInfo& info) {
+  Arguments args(info, "Arena");
+  return Copy(args, true);
+}
+
+napi_value ArenaRead(const Napi::CallbackInfo& info) {
+  Arguments args(info, "Arena");
+  return Copy(args, false);
 }
 
 // arenaCrc32c(arena, offset, length, seed)
@@ -243,6 +253,7 @@ void ExportArena(napi_env env, napi_value exports) {
                 Export<ArenaPreadv>("arenaPreadv"),
                 Export<ArenaPwritev>("arenaPwritev"),
                 Export<ArenaWrite>("arenaWrite"),
+                Export<ArenaRead>("arenaRead"),
                 Export<ArenaCrc32c>("arenaCrc32c"),
                 Export<ViewCrc32c>("viewCrc32c"),
             });

@@ -59,7 +59,7 @@ test('pwritev writes what the ranges hold, wherever segments end', (t) => {
   );
 });
 
-test('write copies a part of a view, wherever segments end', (t) => {
+test('write and read copy a part of a view, wherever segments end', (t) => {
   const { arena, content } = makeArena();
   const bytes = Uint8Array.from({ length: LENGTH }, (_, at) => at % 251);
   fc.assert(
@@ -69,12 +69,18 @@ test('write copies a part of a view, wherever segments end', (t) => {
       wanted.set(bytes.subarray(from, from + length), at);
       arena.write(at, bytes, from, from + length);
       t.deepEqual(content(), wanted);
+      const got = new Uint8Array(LENGTH);
+      arena.read(at, got, from, from + length);
+      wanted.fill(0);
+      wanted.set(bytes.subarray(from, from + length), from);
+      t.deepEqual(got, wanted);
     }),
     { numRuns: 50 },
   );
   refuses(t, 'EINVAL', '2 bytes at 65535 reach past its 65536', () =>
     arena.write(LENGTH - 1, bytes, 0, 2),
   );
+  refuses(t, 'EINVAL', '2 bytes at 65535', () => arena.read(LENGTH - 1, bytes, 0, 2));
   refuses(t, 'EINVAL', 'until is 1,', () => arena.write(0, bytes, 2, 1));
   refuses(t, 'EINVAL', 'at is 65537', () => arena.write(LENGTH + 1, bytes, 0, 0));
 });
