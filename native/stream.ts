@@ -100,7 +100,12 @@ export class WakeEvent {
   readonly fd = addon.createEvent();
 
   signal(): void {
-    addon.signalEvent(this.fd);
+    WakeEvent.signal(this.fd);
+  }
+
+  /** By another thread, which knows its descriptor only. @throws NativeError EBADF */
+  static signal(fd: number): void {
+    addon.signalEvent(fd);
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import type {
   ConnectionHost,
   HandOver,
   OpenableExport,
+  ServedConnection,
   Turn,
 } from './connection-host.js';
 import { Handshake } from './handshake.js';
@@ -19,8 +20,9 @@ import {
   UNIT_BYTES,
   WRITE_PROGRESS_BYTES,
 } from './limits.js';
+import type { Moved } from './plain-messages.js';
 import { BYTES, COMMAND, COMMAND_FLAG, ERROR } from './protocol.js';
-import { newRequest, Replies, STYLE } from './replies.js';
+import { newRequest, Replies } from './replies.js';
 import { headerBytes, readHeader } from './request-header.js';
 import { type Clock, type Storage, sumOfLengths, WALL, type Waiter } from './storage.js';
 import { Transmission } from './transmission.js';
@@ -28,8 +30,7 @@ import { Transmission } from './transmission.js';
 /** Received through before an export is chosen. */
 const NO_ARENA = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
 
-export class Connection<E extends OpenableExport> implements Waiter {
-  /** The daemon stops: what is under way is finished, the rest is answered with ESHUTDOWN. */
+export class Connection<E extends OpenableExport> implements ServedConnection, Waiter {
   stopping = false;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
   /** What was received and not consumed. */
@@ -40,6 +41,7 @@ export class Connection<E extends OpenableExport> implements Waiter {
   readonly #request = newRequest();
   readonly #later = new Later();
   #export: E | null = null;
+  #hasContext = false;
   #epoch = 0;
   #storage: Storage | null = null;
   #transmission: Transmission | null = null;
@@ -78,8 +80,10 @@ export class Connection<E extends OpenableExport> implements Waiter {
     } else if (beginning.kind === 'secured') {
       this.#handshake.goOn(beginning.noZeroes);
     } else {
-      this.#replies.style = STYLE.EXTENDED;
-      this.#open(beginning.chosen, true);
+      this.#replies.style = beginning.style;
+      this.#buffer.set(beginning.received);
+      this.#tail = beginning.received.length;
+      this.#open(beginning.chosen, beginning.hasContext);
     }
   }
 
@@ -88,7 +92,6 @@ export class Connection<E extends OpenableExport> implements Waiter {
     return this.#handshake.noZeroes;
   }
 
-  /** What its client has chosen, or null. */
   get exported(): E | null {
     return this.#export;
   }
@@ -97,7 +100,6 @@ export class Connection<E extends OpenableExport> implements Waiter {
     return this.#transmission === null;
   }
 
-  /** Nothing is under way. */
   get idle(): boolean {
     return (
       this.#head === this.#tail &&
@@ -109,12 +111,10 @@ export class Connection<E extends OpenableExport> implements Waiter {
     );
   }
 
-  /** It waits for a time only: an end of its socket is not heard by receiving. */
   get deaf(): boolean {
     return this.#interest === INTEREST.NONE;
   }
 
-  /** The clock of its disk, and when the next postponed answer is due by it; Infinity if there is none. */
   get clock(): Clock {
     return this.#storage?.clock ?? WALL;
   }
@@ -125,9 +125,12 @@ export class Connection<E extends OpenableExport> implements Waiter {
     return waits ? Number.POSITIVE_INFINITY : this.#later.nextUs;
   }
 
-  /** Since when a WRITE that is under way has made no progress; Infinity if there is none. */
   get stalledSinceMs(): number {
     return this.#writing ? this.#progressMs : Number.POSITIVE_INFINITY;
+  }
+
+  get isQuiet(): boolean {
+    return this.#later.empty;
   }
 
   answered(id: number, error: number): void {
@@ -141,7 +144,6 @@ export class Connection<E extends OpenableExport> implements Waiter {
     closeDescriptor(this.fd);
   }
 
-  /** Does what can be done now, within bounds. */
   turn(): Turn {
     for (let i = 0; i < TURN_RECEIVES; i++) {
       const more = this.#consume();
@@ -276,6 +278,7 @@ export class Connection<E extends OpenableExport> implements Waiter {
         return true; // they are sent from the memory of the old storage
       } else {
         this.#reopen(transmission);
+        if (this.#isRemote) continue;
         if (this.#resume(transmission)) continue;
         if (this.#leaving && this.#later.empty) this.#closing = true;
         if (this.#leaving || !this.#later.hasRoom) return false;
@@ -325,23 +328,30 @@ export class Connection<E extends OpenableExport> implements Waiter {
     return this.#export !== null && this.#storage === null;
   }
 
-  /** What a RemoteConnection needs, which owns all of it from now on. */
-  handOver(): HandOver | null {
-    const { chosen, hasContext } = this.#handshake;
-    if (chosen === null) return null;
+  /** What a RemoteConnection needs, which owns all of it from now on. @throws RangeError before an export is chosen */
+  handOver(): HandOver {
+    const { fd } = this;
+    const exported = this.#export;
+    if (exported === null) throw new RangeError('no export is chosen');
     return {
-      fd: this.fd,
+      ...{ fd, exported, hasContext: this.#hasContext },
       replies: this.#replies,
       buffer: this.#buffer,
       head: this.#head,
       tail: this.#tail,
-      exported: chosen,
-      hasContext,
     };
+  }
+
+  /** What a Connection of another thread needs to go on, see Beginning. @throws RangeError before an export is chosen */
+  leave(): Moved {
+    const { fd, exported, hasContext, replies, buffer, head, tail } = this.handOver();
+    const received = buffer.slice(head, tail);
+    return { fd, disk: exported.name, hasContext, style: replies.style, received };
   }
 
   #open(chosen: E, hasContext: boolean): void {
     this.#export = chosen;
+    this.#hasContext = hasContext;
     this.#epoch = chosen.epoch;
     const storage = chosen.open(this);
     if (storage === null) return;

@@ -28,7 +28,9 @@ export class NbdCounters {
     this.#values[INDEX[counter]] += amount;
   }
 
-  read(): Record<string, number> {
-    return Object.fromEntries(NAMES.map((name, i) => [name, this.#values[i] ?? 0]));
+  /** By name, of all threads together. */
+  static sum(threads: readonly NbdCounters[]): Record<string, number> {
+    const sum = (at: number): number => threads.reduce((all, each) => all + each.#values[at], 0);
+    return Object.fromEntries(NAMES.map((name, at) => [name, sum(at)]));
   }
 }

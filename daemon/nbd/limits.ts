@@ -75,7 +75,12 @@ export const REMOTE_PUNCH_BYTES = 1024 * 1024 * 1024;
 /** What the main thread begins to copy before others get their turn. */
 export const REMOTE_TURN_BYTES = 1024 * 1024;
 
-/** How long the worker sleeps at most, and for how long it asks a client again before it sleeps, see patience.ts. */
+/** Threads for plain disks in memory, beside the disks' thread: twice as many threads as CPUs in all, up to this. */
+export const PLAIN_THREADS_MAX = 7;
+/** How long a disk is waited for before it becomes more than plain: until WRITEs that are under way have ended. */
+export const RECALL_PATIENCE_MS = 1000;
+
+/** How long a serving thread sleeps at most, and for how long it asks a client again before it sleeps, see patience.ts. */
 export const WAIT_MS = 1000;
 export const SPIN_US = 50;
 /** How often in a row it sleeps at once, after asking was in vain again and again. */

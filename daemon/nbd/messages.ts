@@ -1,7 +1,7 @@
 // What the daemon and the disks' thread say to each other.
 //
 //   daemon -> thread   { id, command }, and the thread's event is signalled, since it sleeps in its poller
-//   thread -> daemon   { id, result } or { id, error }; 'left'
+//   thread -> daemon   { id, result } or { id, error }; 'left'; 'start'
 
 import { MessagePort } from 'node:worker_threads';
 import { z } from 'zod';
@@ -48,12 +48,32 @@ export const workerDataSchema = z.object({
   remotes: z.array(remoteDataSchema),
   /** The way to the main thread, see remote-messages.ts. */
   remotePort: z.instanceof(MessagePort),
+  /** Loads.shared */
+  loads: z.instanceof(SharedArrayBuffer),
 });
 export type ThreadData = z.infer<typeof workerDataSchema>;
+
+/** Of a thread for plain disks, see plain-messages.ts. */
+export const plainDataSchema = z.object({
+  /** Its number in Loads. */
+  thread: z.int(),
+  disks: z.array(diskDataSchema),
+  port: z.instanceof(MessagePort),
+  wakeFd: z.int(),
+  disksWakeFd: z.int(),
+  counters: z.instanceof(SharedArrayBuffer),
+  loads: z.instanceof(SharedArrayBuffer),
+});
+export type PlainData = z.infer<typeof plainDataSchema>;
 
 export const commandSchema = z.discriminatedUnion('kind', [
   /** Serve what is under way, then end. */
   z.object({ kind: z.literal('stop') }),
+  /** The threads for plain disks run. */
+  z.object({
+    kind: z.literal('plain-threads'),
+    threads: z.array(z.object({ port: z.instanceof(MessagePort), wakeFd: z.int() })),
+  }),
   /** A client on this socket, which the thread takes over, is connected to the disk: no handshake. */
   z.object({ kind: z.literal('attach'), disk: z.string(), fd: z.int() }),
   /** Cut the power of a disk with a volatile cache. The result is as of `disk.cut`. */
@@ -95,6 +115,8 @@ export type CommandRequest = z.infer<typeof requestSchema>;
 
 /** The client of ThreadData has left. */
 export const LEFT = 'left';
+/** There are enough clients for threads for plain disks. */
+export const START = 'start';
 
 export const replySchema = z.object({
   id: z.int(),

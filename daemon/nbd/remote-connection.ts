@@ -3,7 +3,7 @@
 
 import { closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
 import { checkRequest, takeStatusPayload } from './check.js';
-import type { HandOver, Turn } from './connection-host.js';
+import type { HandOver, ServedConnection, Turn } from './connection-host.js';
 import type { NbdCounters } from './counters.js';
 import type { Export } from './handshake.js';
 import {
@@ -26,8 +26,7 @@ export interface RemoteHost {
   readonly remote: RemoteLink;
 }
 
-export class RemoteConnection implements RemoteClient {
-  /** The daemon stops: what is under way is finished, the rest is answered with ESHUTDOWN. */
+export class RemoteConnection implements RemoteClient, ServedConnection {
   stopping = false;
   readonly inHandshake = false;
   readonly clock: Clock = WALL;
@@ -68,7 +67,6 @@ export class RemoteConnection implements RemoteClient {
     this.#requests = new RemoteRequests(this, host, handOver.exported.name, handOver.replies);
   }
 
-  /** Nothing is under way. */
   get idle(): boolean {
     return (
       this.#head === this.#tail &&
@@ -78,7 +76,6 @@ export class RemoteConnection implements RemoteClient {
     );
   }
 
-  /** It waits for other threads only: an end of its socket is not heard by receiving. */
   get deaf(): boolean {
     return this.#interest === INTEREST.NONE;
   }
@@ -94,7 +91,6 @@ export class RemoteConnection implements RemoteClient {
     if (!this.#closed) reached.add(this.#fd);
   }
 
-  /** Does what can be done now, within bounds. */
   turn(): Turn {
     const requests = this.#requests;
     for (let i = 0; i < TURN_RECEIVES; i++) {

@@ -1,8 +1,9 @@
 // The disks' thread as the daemon sees it: listens for NBD clients, starts the thread, commands it, and stops it.
 
 import { unlinkSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel, type Transferable, Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import {
@@ -19,13 +20,16 @@ import { claimSocketPath } from '../ipc/socket-path.js';
 import { isErrorCode, PinfoldError } from '../protocol/errors.js';
 import { inheritedSockets, parseTcpAddress } from './address.js';
 import { NbdCounters } from './counters.js';
-import { BUSY_GRACE_MS } from './limits.js';
+import { BUSY_GRACE_MS, PLAIN_THREADS_MAX } from './limits.js';
+import { Loads } from './loads.js';
 import {
   type Command,
   type CommandRequest,
   type DiskData,
   LEFT,
+  type PlainData,
   replySchema,
+  START,
   type ThreadData,
 } from './messages.js';
 import type { RemoteData } from './remote-messages.js';
@@ -51,6 +55,12 @@ interface Sources {
   readonly tls: { readonly mode: 'required' | 'allowed'; readonly credentials: Credentials } | null;
 }
 
+interface PlainThread {
+  readonly worker: Worker;
+  readonly wake: WakeEvent;
+  readonly exited: Promise<void>;
+}
+
 interface Call {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: Error) => void;
@@ -62,13 +72,18 @@ export class NbdServer {
   /** Resolves when the client of `stdio` has left, and has got what was sent to it; never without one. */
   readonly left: Promise<void>;
   readonly #wake = new WakeEvent();
-  readonly #counters = new NbdCounters();
+  /** Of each thread its own. */
+  readonly #counters: NbdCounters[] = [];
+  readonly #loads = new Loads();
+  readonly #plainDisks: readonly DiskData[];
+  readonly #plainThreads: PlainThread[] = [];
   readonly #worker: Worker;
   readonly #tls: TlsThread | null;
   readonly #exited: Promise<void>;
   readonly #calls = new Map<number, Call>();
   readonly #remote: RemoteServer;
   #lastId = 0;
+  #isClosing = false;
 
   private constructor(
     { listeners, client, tls }: Sources,
@@ -79,7 +94,10 @@ export class NbdServer {
     log: Logger | null,
   ) {
     this.port = listeners.map(listeningPort).find((port) => port > 0) ?? null;
-    const counters = this.#counters.shared;
+    this.#plainDisks = disks
+      .map(dataOf)
+      .filter(({ source, cache }) => source.kind === 'memory' && cache === null);
+    const counters = this.#newCounters();
     this.#tls = tls === null ? null : new TlsThread({ ...tls, counters, log, fatal });
     const channel = this.#tls?.channel ?? null;
     const { port1: ours, port2: theirs } = new MessageChannel();
@@ -94,13 +112,15 @@ export class NbdServer {
         disks: disks.map(dataOf),
         remotes: exports.map(remoteOf),
         remotePort: theirs,
+        loads: this.#loads.shared,
       } satisfies ThreadData,
       transferList: [theirs, ...(channel === null ? [] : [channel.handOvers])],
     });
     this.#worker.on('error', fatal);
     this.left = new Promise((resolve) => {
       this.#worker.on('message', (message) => {
-        if (message !== LEFT) this.#onReply(message);
+        if (message === START) this.#startPlainThreads(fatal);
+        else if (message !== LEFT) this.#onReply(message);
         else void Promise.race([client?.flushed, sleep(BUSY_GRACE_MS)]).then(() => resolve());
       });
     });
@@ -159,19 +179,60 @@ export class NbdServer {
   }
 
   statistics(): Record<string, number> {
-    return this.#counters.read();
+    return NbdCounters.sum(this.#counters);
+  }
+
+  #newCounters(): SharedArrayBuffer {
+    const counters = new NbdCounters();
+    this.#counters.push(counters);
+    return counters.shared;
+  }
+
+  /** Once there are enough clients for them. */
+  #startPlainThreads(fatal: (error: unknown) => void): void {
+    if (this.#plainDisks.length === 0 || this.#isClosing) return;
+    const count = Math.min(2 * availableParallelism() - 1, PLAIN_THREADS_MAX);
+    const threads = Array.from({ length: count }, (_, index) => {
+      const { port1: port, port2: theirs } = new MessageChannel();
+      const wake = new WakeEvent();
+      const worker = new Worker(new URL('./plain-worker.js', import.meta.url), {
+        workerData: {
+          thread: index + 1,
+          disks: [...this.#plainDisks],
+          port: theirs,
+          wakeFd: wake.fd,
+          disksWakeFd: this.#wake.fd,
+          counters: this.#newCounters(),
+          loads: this.#loads.shared,
+        } satisfies PlainData,
+        transferList: [theirs],
+      });
+      worker.on('error', fatal);
+      const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+      this.#plainThreads.push({ worker, wake, exited });
+      return { port, wakeFd: wake.fd };
+    });
+    const ports = threads.map(({ port }) => port);
+    // Without the disks' thread nobody gives them anything, nor tells them to end.
+    this.call({ kind: 'plain-threads', threads }, z.null(), ports).catch(() =>
+      Promise.all(this.#plainThreads.map(({ worker }) => worker.terminate())),
+    );
   }
 
   /**
    * Has the thread do something between two requests.
    * @throws PinfoldError what the command throws; ESHUTDOWN if the thread ends meanwhile
    */
-  async call<T>(command: Command, result: z.ZodType<T>): Promise<T> {
+  async call<T>(
+    command: Command,
+    result: z.ZodType<T>,
+    transfer: readonly Transferable[] = [],
+  ): Promise<T> {
     const id = ++this.#lastId;
     const answer = new Promise<unknown>((resolve, reject) => {
       this.#calls.set(id, { resolve, reject });
     });
-    this.#worker.postMessage({ id, command } satisfies CommandRequest);
+    this.#worker.postMessage({ id, command } satisfies CommandRequest, transfer);
     this.#wake.signal();
     return result.parse(await answer);
   }
@@ -197,7 +258,10 @@ export class NbdServer {
 
   /** What is under way is served, the rest hears ESHUTDOWN; then the socket goes. */
   async close(): Promise<void> {
+    this.#isClosing = true;
     await Promise.all([this.call({ kind: 'stop' }, z.null()), this.#exited]);
+    await Promise.all(this.#plainThreads.map(({ exited }) => exited));
+    for (const { wake } of this.#plainThreads) wake.close();
     await this.#tls?.exited;
     this.#remote.close();
     this.#wake.close();

@@ -23,6 +23,8 @@ export const WALL: Clock = {
 export interface Waiter {
   /** Of its socket. */
   readonly fd: number;
+  /** No answer of it is postponed. */
+  readonly isQuiet: boolean;
   answered(id: number, error: number): void;
 }
 

@@ -37,12 +37,20 @@ export class ThreadDisk implements OpenableExport {
   readonly #stagings: Staging[] = [];
   #recorder: Recorder | null = null;
   #epoch = 0;
+  /** What is about to make it more than plain. */
+  #changes = 0;
 
   /**
    * @param remote makes files durable without holding up this thread; null: this thread does
    * @param onFault called after each firing of a fault layer
+   * @param leaves whether a connection goes on in another thread, which knows plain disks in memory only
    */
-  constructor(data: DiskData, remote: RemoteLink | null, onFault: () => void) {
+  constructor(
+    data: DiskData,
+    remote: RemoteLink | null,
+    onFault: () => void,
+    private readonly leaves: (waiter: Waiter) => boolean,
+  ) {
     const { name, description, sizeBytes, readOnly, source } = data;
     this.name = name;
     this.description = description;
@@ -71,7 +79,31 @@ export class ThreadDisk implements OpenableExport {
     return this.#epoch;
   }
 
-  open(waiter: Waiter): Storage {
+  /** Connections are asked again whether they stay here. */
+  reopen(): void {
+    this.#epoch++;
+  }
+
+  /** As long as there is one, no connection leaves. @returns ends it */
+  beginChange(): () => void {
+    this.#changes++;
+    return () => {
+      this.#changes--;
+    };
+  }
+
+  get #isPlain(): boolean {
+    return (
+      this.#memory !== null &&
+      this.#cache === null &&
+      this.#recorder === null &&
+      this.#changes === 0 &&
+      this.faults.stack.layers.length === 0
+    );
+  }
+
+  open(waiter: Waiter): Storage | null {
+    if (this.#isPlain && this.leaves(waiter)) return null;
     const { stack, clock } = this.faults;
     const disk = this.#openBase();
     disk.clock = clock;

@@ -26,6 +26,11 @@ export class TlsHandOver {
     return this.#channel.mode;
   }
 
+  /** Whether it is one of those that give() has returned. */
+  has(fd: number): boolean {
+    return this.#ours.has(fd);
+  }
+
   /** Clients that are still being told the last of a connection which is over here. */
   get lingering(): number {
     return Math.max(Atomics.load(this.#theirs, 0) - this.#ours.size, 0);

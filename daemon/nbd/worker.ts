@@ -1,16 +1,8 @@
 // The disks' thread: serves NBD clients, and every disk that is more than plain memory or a file. It owns its sockets, and
 // sleeps only in the poller: it has no event loop.
 
-import { availableParallelism } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import {
-  acceptStream,
-  closeDescriptor,
-  INTEREST,
-  NativeError,
-  Poller,
-  READY,
-} from '../../native/index.js';
+import { acceptStream, closeDescriptor, INTEREST, NativeError } from '../../native/index.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { Cut } from '../protocol/methods.js';
 import { type Answer, Commands } from './commands.js';
@@ -18,77 +10,69 @@ import { Connection } from './connection.js';
 import type { Turn } from './connection-host.js';
 import { NbdCounters } from './counters.js';
 import type { TlsState } from './handshake.js';
-import {
-  BUSY_GRACE_MS,
-  CONNECTIONS_MAX,
-  HANDSHAKE_TIMEOUT_MS,
-  IDLE_GRACE_MS,
-  WAIT_MS,
-  WRITE_PATIENCE_MS,
-  WRITE_WAIT_MS,
-} from './limits.js';
-import { type Command, LEFT, workerDataSchema } from './messages.js';
-import { Patience } from './patience.js';
+import { CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_MS, WAIT_MS, WRITE_WAIT_MS } from './limits.js';
+import { Loads } from './loads.js';
+import { type Command, LEFT, START, type ThreadData, workerDataSchema } from './messages.js';
+import type { Moved } from './plain-messages.js';
+import { PlainPool } from './plain-pool.js';
 import { RemoteConnection } from './remote-connection.js';
 import { RemoteExport } from './remote-export.js';
 import { RemoteLink } from './remote-link.js';
-import type { Clock } from './storage.js';
+import { STYLE } from './replies.js';
+import { ServingThread } from './serving-thread.js';
+import type { Waiter } from './storage.js';
 import { ThreadDisk } from './thread-disk.js';
 import { TlsHandOver } from './tls-hand-over.js';
 
-const EVENTS = 256;
-const CPUS = availableParallelism();
-/** A wrong argument is no client's fault. */
-const OWN_DEFECTS: readonly string[] = ['EINVAL', 'EBADF', 'ENOTSOCK'];
+const NOTHING = new Uint8Array(0);
 /** After accept() had no descriptor left. */
 const ACCEPT_PAUSE_MS = 100;
 
 type AnyExport = ThreadDisk | RemoteExport;
 type AnyConnection = Connection<AnyExport> | RemoteConnection;
 
-class DisksThread {
-  readonly poller = new Poller();
-  readonly counters: NbdCounters;
-  readonly patience = new Patience();
-  nowMs = performance.now();
+/** The number of this thread in Loads. */
+const OWN_LOAD = 0;
+
+class DisksThread extends ServingThread<AnyConnection> {
   readonly exports: readonly AnyExport[];
   readonly remote: RemoteLink;
   readonly #disks: readonly ThreadDisk[];
   readonly #listeners: ReadonlySet<number>;
-  readonly #wakeFd: number;
   readonly #commands: Commands;
-  readonly #connections = new Map<number, AnyConnection>();
+  readonly #loads: Loads;
+  readonly #plain: PlainPool;
   /** Connections of the daemon itself, which are not counted. */
   readonly #internal = new Set<number>();
   readonly #strangers = new Map<number, number>();
-  readonly #again = new Set<number>();
-  /** Those with answers that are postponed. */
-  readonly #postponed = new Map<number, AnyConnection>();
-  /** Those with a WRITE that waits for memory, in the order in which they began to. */
-  readonly #short = new Set<number>();
-  readonly #events = new Float64Array(2 * EVENTS);
   readonly #tls: TlsHandOver | null;
   /** The one that the daemon was started for. */
   #client = -1;
-  #stopping = false;
   #acceptAfter = 0;
 
-  constructor() {
-    const data = workerDataSchema.parse(workerData);
-    this.counters = new NbdCounters(data.counters);
+  constructor(data: ThreadData) {
+    const loads = new Loads(data.loads);
+    super(new NbdCounters(data.counters), loads, data.wakeFd);
+    this.#loads = loads;
     this.remote = new RemoteLink(data.remotePort);
     this.#disks = data.disks.map(
-      (disk) => new ThreadDisk(disk, this.remote, () => this.counters.add('faultsFired', 1)),
+      (disk) =>
+        new ThreadDisk(
+          disk,
+          this.remote,
+          () => this.counters.add('faultsFired', 1),
+          (waiter) => this.#leaves(waiter),
+        ),
     );
     this.exports = [...this.#disks, ...data.remotes.map((each) => new RemoteExport(each))];
     this.#listeners = new Set(data.listeners);
-    this.#wakeFd = data.wakeFd;
-    if (parentPort === null) throw new Error('this file runs as a worker');
-    this.#commands = new Commands(parentPort, this.#wakeFd, (command, answer) =>
+    const port = parentPort;
+    if (port === null) throw new Error('this file runs as a worker');
+    this.#plain = new PlainPool(loads, () => port.postMessage(START));
+    this.#commands = new Commands(port, data.wakeFd, (command, answer) =>
       this.#command(command, answer),
     );
     for (const fd of this.#listeners) this.poller.add(fd, INTEREST.READ);
-    this.poller.add(this.#wakeFd, INTEREST.READ);
     this.#tls = data.tls === null ? null : new TlsHandOver(data.tls);
     if (data.client !== null) {
       this.#client = data.client;
@@ -102,23 +86,26 @@ class DisksThread {
 
   run(): void {
     let strangersChecked = Date.now();
-    while (!this.#stopping) {
-      this.#round(WAIT_MS);
+    while (!this.stopping) {
+      const count = this.round(this.#plain.isWaiting ? WRITE_WAIT_MS : WAIT_MS);
+      if (this.#plain.isWaiting) this.#plain.settle();
+      if (count > 0) for (const disk of this.#disks) disk.drainRecording();
       const now = Date.now();
       if (this.#acceptAfter > 0 && now >= this.#acceptAfter) this.#pauseAccepting(false);
       if (now - strangersChecked < WAIT_MS) continue;
       strangersChecked = now;
       this.#closeStrangers(now);
     }
-    this.#finish();
+    for (const fd of this.#listeners) closeDescriptor(fd);
+    this.#plain.stop();
+    this.finish();
     for (const disk of this.#disks) disk.close();
-    this.poller.close();
   }
 
   #command(command: Command, answer: Answer): void {
     switch (command.kind) {
       case 'stop':
-        this.#stopping = true;
+        this.stopping = true;
         answer.resolve(null);
         return;
       case 'attach':
@@ -128,9 +115,19 @@ class DisksThread {
       case 'cut':
         answer.resolve(this.#cut(this.#disk(command.disk), command.state));
         return;
-      case 'fault-add':
-        answer.resolve(this.#disk(command.disk).faults.add(command.fault, command.before));
+      case 'plain-threads':
+        this.#plain.use(command.threads);
+        for (const disk of this.#disks) disk.reopen();
+        for (const fd of [...this.connections.keys()]) this.turn(fd);
+        answer.resolve(null);
         return;
+      case 'fault-add': {
+        const disk = this.#disk(command.disk);
+        // A WRITE that is under way began before.
+        const isQuiet = (): boolean => true;
+        this.#change(disk, answer, isQuiet, () => disk.faults.add(command.fault, command.before));
+        return;
+      }
       case 'fault-list':
         answer.resolve(this.#disk(command.disk).faults.list());
         return;
@@ -146,9 +143,18 @@ class DisksThread {
         this.#disk(command.disk).faults.unwait(command.waiter);
         answer.resolve(null);
         return;
-      case 'record-start':
-        answer.resolve(this.#disk(command.disk).record(command));
+      case 'record-start': {
+        const disk = this.#disk(command.disk);
+        const isQuiet = (): boolean => !this.#isWritten(disk);
+        this.#change(disk, answer, isQuiet, (quiet) => {
+          if (quiet) return disk.record(command);
+          throw new PinfoldError(
+            'EBUSY',
+            `a client of disk ${disk.name} has been in the middle of a WRITE for too long: try again, or end that client`,
+          );
+        });
         return;
+      }
       case 'record-stop':
         answer.resolve(this.#disk(command.disk).stopRecording());
         return;
@@ -168,117 +174,78 @@ class DisksThread {
     throw new PinfoldError('ENODEV', `no disk is named ${name}`);
   }
 
+  /**
+   * Makes a disk more than plain, once other threads have given back what they have of it.
+   * @param isQuiet what else it waits for, for a while
+   * @param action its result, or error, is the answer
+   */
+  #change(
+    disk: ThreadDisk,
+    answer: Answer,
+    isQuiet: () => boolean,
+    action: (quiet: boolean) => unknown,
+  ): void {
+    const end = disk.beginChange();
+    this.#plain.recall(disk.name, isQuiet, (quiet) => {
+      end();
+      try {
+        answer.resolve(action(quiet));
+      } catch (error) {
+        answer.reject(error);
+      }
+    });
+    this.#plain.settle();
+  }
+
+  /** Payload for it is on its way. */
+  #isWritten(disk: ThreadDisk): boolean {
+    for (const { exported, stalledSinceMs } of this.connections.values()) {
+      if (exported === disk && stalledSinceMs < Number.POSITIVE_INFINITY) return true;
+    }
+    return false;
+  }
+
   #attach(disk: ThreadDisk, fd: number): void {
     this.#internal.add(fd);
-    this.#connections.set(fd, new Connection(fd, this, { kind: 'attached', chosen: disk }));
+    const style = STYLE.EXTENDED;
+    const beginning = {
+      kind: 'moved',
+      chosen: disk,
+      hasContext: true,
+      style,
+      received: NOTHING,
+    } as const;
+    this.connections.set(fd, new Connection<AnyExport>(fd, this, beginning));
   }
 
   /** Nobody hears of it, but that the connections are gone. */
   #cut(disk: ThreadDisk, wanted: string): Cut {
     const cut = disk.planCut(wanted);
     let connections = 0;
-    for (const [fd, connection] of this.#connections) {
+    for (const [fd, connection] of this.connections) {
       if (connection.exported !== disk) continue;
       if (!this.#internal.has(fd)) connections++;
-      this.#close(fd, connection);
+      this.close(fd, connection);
     }
     cut.carryOut();
     disk.afterCut();
     return { ...cut.result, connections };
   }
 
-  #round(longestMs: number): void {
-    for (const fd of [...this.#again]) this.#turn(fd);
-    const longestUs = (this.#short.size > 0 ? WRITE_WAIT_MS : longestMs) * 1000;
-    const patienceUs = this.#again.size > 0 ? 0 : Math.min(longestUs, this.#untilDueUs());
-    const timeoutMs = Math.floor(patienceUs / 1000);
-    // A part of a millisecond is spent asking.
+  protected override beforeSleep(): void {
     this.remote.flush();
-    const count =
-      timeoutMs > 0
-        ? this.poller.wait(this.#events, timeoutMs, 0)
-        : this.poller.wait(this.#events, 0, Math.ceil(patienceUs));
-    this.nowMs = performance.now();
-    this.patience.isAllowed = this.#connections.size === 1 && CPUS >= 2;
-    for (let i = 0; i < count; i++) {
-      const fd = this.#events[2 * i] ?? -1;
-      const ready = this.#events[2 * i + 1] ?? 0;
-      if (fd === this.#wakeFd) this.#receiveMessages();
-      else if (this.#listeners.has(fd)) this.#accept(fd);
-      else if ((ready & READY.BROKEN) !== 0) this.#turnBroken(fd);
-      else if (!this.#again.has(fd)) this.#turn(fd);
-    }
-    if (this.#short.size > 0) this.#turnShort();
-    if (this.#postponed.size > 0) this.#turnDue(count === 0 && this.#again.size === 0);
-    if (count > 0) for (const disk of this.#disks) disk.drainRecording();
   }
 
-  #receiveMessages(): void {
+  protected override receiveMessages(): void {
     this.#commands.receive();
-    for (const fd of this.remote.receive()) this.#turn(fd);
+    for (const moved of this.#plain.receive()) this.#takeBack(moved);
+    for (const fd of this.remote.receive()) this.turn(fd);
   }
 
-  /** A connection that receives nothing for now would hear of its end again and again. */
-  #turnBroken(fd: number): void {
-    const connection = this.#connections.get(fd);
-    if (connection?.deaf === true) this.#close(fd, connection);
-    else this.#turn(fd);
-  }
-
-  /** How long until the next postponed answer. Virtual time comes when there is nothing else to do: at once. */
-  #untilDueUs(): number {
-    let least = Number.POSITIVE_INFINITY;
-    for (const { clock, dueUs } of this.#postponed.values()) {
-      least = Math.min(least, clock.virtual ? 0 : Math.max(dueUs - clock.nowUs(), 0));
-    }
-    return least;
-  }
-
-  #turnDue(idle: boolean): void {
-    if (idle) this.#advance();
-    for (const [fd, { clock, dueUs }] of [...this.#postponed]) {
-      if (dueUs <= clock.nowUs()) this.#turn(fd);
-    }
-  }
-
-  /** WRITEs that wait for memory of their disk get it: if others have ended, or by ending those that have stalled. */
-  #turnShort(): void {
-    const full = new Set<AnyExport | null>();
-    for (const fd of [...this.#short]) {
-      const exported = this.#connections.get(fd)?.exported ?? null;
-      if (full.has(exported)) continue;
-      this.#turn(fd);
-      while (this.#short.has(fd) && this.#endStalled(exported)) this.#turn(fd);
-      if (this.#short.has(fd)) full.add(exported);
-    }
-  }
-
-  /** Closes the connection whose WRITE has stalled for the longest time. @returns false if all make progress */
-  #endStalled(exported: AnyExport | null): boolean {
-    let longest = -1;
-    let sinceMs = performance.now() - WRITE_PATIENCE_MS;
-    for (const [fd, connection] of this.#connections) {
-      if (connection.exported !== exported || this.#internal.has(fd)) continue;
-      if (connection.stalledSinceMs > sinceMs) continue;
-      longest = fd;
-      sinceMs = connection.stalledSinceMs;
-    }
-    if (longest < 0) return false;
-    // It may be this thread that had no time for it.
-    this.nowMs = performance.now();
-    this.#turn(longest);
-    const connection = this.#connections.get(longest);
-    if (connection?.stalledSinceMs === sinceMs) this.#close(longest, connection);
+  protected override heard(fd: number): boolean {
+    if (!this.#listeners.has(fd)) return false;
+    this.#accept(fd);
     return true;
-  }
-
-  /** Puts each virtual clock forward to what is due next by it. */
-  #advance(): void {
-    const next = new Map<Clock, number>();
-    for (const { clock, dueUs } of this.#postponed.values()) {
-      if (clock.virtual) next.set(clock, Math.min(dueUs, next.get(clock) ?? dueUs));
-    }
-    for (const [clock, dueUs] of next) if (Number.isFinite(dueUs)) clock.advance(dueUs);
   }
 
   #accept(listener: number): void {
@@ -293,7 +260,8 @@ class DisksThread {
         return;
       }
       if (fd < 0) return;
-      if (this.#connections.size + (this.#tls?.lingering ?? 0) >= CONNECTIONS_MAX) {
+      const lingering = this.#tls?.lingering ?? 0;
+      if (this.#loads.total + this.#internal.size + lingering >= CONNECTIONS_MAX) {
         this.counters.add('nbdConnectionsRefused', 1);
         closeDescriptor(fd);
         continue;
@@ -305,9 +273,10 @@ class DisksThread {
   #begin(fd: number): void {
     this.counters.add('nbdConnectionsAccepted', 1);
     this.counters.add('nbdConnections', 1);
-    this.#connections.set(fd, new Connection<AnyExport>(fd, this));
+    this.#loads.add(OWN_LOAD, 1);
+    this.connections.set(fd, new Connection<AnyExport>(fd, this));
     this.#strangers.set(fd, Date.now());
-    this.#turn(fd);
+    this.turn(fd);
   }
 
   /** The connection begins anew under TLS. Nothing that came before, said or buffered, is known to the new one. */
@@ -318,18 +287,19 @@ class DisksThread {
       plain = this.#tls?.give(fd) ?? -1;
     } catch (error) {
       if (!(error instanceof NativeError)) throw error;
-      this.#close(fd, before);
+      this.close(fd, before);
       return;
     }
     const { noZeroes } = before;
-    this.#connections.set(
+    this.connections.set(
       plain,
       new Connection<AnyExport>(plain, this, { kind: 'secured', noZeroes }),
     );
     this.#strangers.set(plain, this.#strangers.get(fd) ?? Date.now());
     this.counters.add('nbdTlsConnections', 1);
     if (fd === this.#client) this.#client = plain;
-    for (const each of [this.#connections, this.#strangers, this.#again]) each.delete(fd);
+    this.forget(fd);
+    this.#strangers.delete(fd);
   }
 
   #pauseAccepting(pause: boolean): void {
@@ -337,77 +307,77 @@ class DisksThread {
     for (const fd of this.#listeners) this.poller.change(fd, pause ? INTEREST.NONE : INTEREST.READ);
   }
 
-  #turn(fd: number): void {
-    const connection = this.#connections.get(fd);
-    if (connection === undefined) return;
-    let turn: Turn;
-    try {
-      turn = connection.turn();
-    } catch (error) {
-      // EFAULT and the like: the host has no memory for what this client wrote.
-      if (!(error instanceof NativeError) || OWN_DEFECTS.includes(error.code)) throw error;
-      turn = 'closed';
-    }
+  protected override turned(fd: number, connection: AnyConnection): void {
     if (!connection.inHandshake) this.#strangers.delete(fd);
-    if (connection.dueUs < Number.POSITIVE_INFINITY) this.#postponed.set(fd, connection);
-    else this.#postponed.delete(fd);
-    if (turn === 'closed') this.#close(fd, connection);
-    else if (turn === 'tls' && connection instanceof Connection) this.#startTls(fd, connection);
-    else if (turn === 'remote') this.#handOver(fd, connection);
-    else if (turn === 'again') this.#again.add(fd);
-    else this.#again.delete(fd);
-    if (turn === 'short') this.#short.add(fd);
-    else this.#short.delete(fd);
   }
 
-  #handOver(fd: number, connection: AnyConnection): void {
-    const handOver = connection instanceof Connection ? connection.handOver() : null;
-    if (handOver === null) throw new RangeError('a connection leaves before an export is chosen');
-    const next = new RemoteConnection(handOver, this);
+  protected override moveOn(fd: number, connection: AnyConnection, turn: Turn): void {
+    if (!(connection instanceof Connection)) throw new RangeError('it has moved before');
+    if (turn === 'tls') this.#startTls(fd, connection);
+    else if (connection.exported instanceof RemoteExport) this.#handOver(fd, connection);
+    else this.#give(fd, connection);
+  }
+
+  /** The export is the main thread's. */
+  #handOver(fd: number, connection: Connection<AnyExport>): void {
+    const next = new RemoteConnection(connection.handOver(), this);
     next.stopping = connection.stopping;
-    this.#connections.set(fd, next);
+    this.connections.set(fd, next);
     this.#strangers.delete(fd);
-    this.#turn(fd);
+    this.turn(fd);
   }
 
-  #close(fd: number, connection: AnyConnection): void {
-    this.#again.delete(fd);
-    this.#short.delete(fd);
-    this.#postponed.delete(fd);
+  /** To a thread for plain disks. */
+  #give(fd: number, connection: Connection<AnyExport>): void {
+    this.forget(fd);
     this.#strangers.delete(fd);
-    this.#connections.delete(fd);
-    connection.close();
+    this.poller.remove(fd);
+    this.#loads.add(OWN_LOAD, -1);
+    this.#plain.give(connection.leave());
+  }
+
+  /** From a thread for plain disks. */
+  #takeBack({ fd, disk, hasContext, style, received }: Moved): void {
+    const beginning = {
+      kind: 'moved',
+      chosen: this.#disk(disk),
+      hasContext,
+      style,
+      received,
+    } as const;
+    this.#loads.add(OWN_LOAD, 1);
+    const connection = new Connection<AnyExport>(fd, this, beginning);
+    connection.stopping = this.stopping;
+    this.connections.set(fd, connection);
+    this.turn(fd);
+  }
+
+  /** Whether a connection goes on in a thread for plain disks. Those that others here know by their socket stay. */
+  #leaves({ fd, isQuiet }: Waiter): boolean {
+    const isBound = fd === this.#client || this.#internal.has(fd) || this.#tls?.has(fd) === true;
+    return isQuiet && !isBound && !this.stopping && this.#plain.wantsOne;
+  }
+
+  protected override closed(fd: number): void {
+    this.#strangers.delete(fd);
     this.#tls?.closed(fd);
     if (fd === this.#client) parentPort?.postMessage(LEFT);
-    if (!this.#internal.delete(fd)) this.counters.add('nbdConnections', -1);
+    if (this.#internal.delete(fd)) return;
+    this.#loads.add(OWN_LOAD, -1);
+    this.counters.add('nbdConnections', -1);
+  }
+
+  protected override mayEnd(fd: number): boolean {
+    return !this.#internal.has(fd);
   }
 
   #closeStrangers(now: number): void {
     for (const [fd, since] of this.#strangers) {
-      const connection = this.#connections.get(fd);
+      const connection = this.connections.get(fd);
       if (connection !== undefined && now - since > HANDSHAKE_TIMEOUT_MS)
-        this.#close(fd, connection);
+        this.close(fd, connection);
     }
-  }
-
-  /** What is under way ends; who asks for more hears ESHUTDOWN for a moment. */
-  #finish(): void {
-    for (const fd of this.#listeners) closeDescriptor(fd);
-    for (const [fd, connection] of this.#connections) {
-      // What has been received is still served.
-      this.#turn(fd);
-      connection.stopping = true;
-      if (this.#internal.has(fd) && connection.idle) this.#close(fd, connection);
-    }
-    const began = Date.now();
-    while (this.#connections.size > 0) {
-      const waited = Date.now() - began;
-      const busy = [...this.#connections.values()].some((each) => !each.idle);
-      if (waited >= (busy ? BUSY_GRACE_MS : IDLE_GRACE_MS)) break;
-      this.#round(10);
-    }
-    for (const [fd, connection] of this.#connections) this.#close(fd, connection);
   }
 }
 
-new DisksThread().run();
+new DisksThread(workerDataSchema.parse(workerData)).run();

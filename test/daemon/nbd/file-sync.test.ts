@@ -52,6 +52,7 @@ test('those that ask meanwhile share the next one, and after an error all fail',
   const answers: string[] = [];
   const waiter = (name: string) => ({
     fd: 1000 + answers.length,
+    isQuiet: true,
     answered: (id: number, error: number) => answers.push(`${name} ${id} ${error}`),
   });
   const asked = (): number[] => {

@@ -86,7 +86,8 @@ export class FuzzedServer {
       const plain = name === 'late' ? null : plainDisk(name, memory);
       const exported = plain ?? this.#late;
       const { readOnly } = exported;
-      const storage = plain?.open({ fd: -1, answered: () => undefined }) ?? this.#late.open();
+      const storage =
+        plain?.open({ fd: -1, isQuiet: true, answered: () => undefined }) ?? this.#late.open();
       return { exported, memory, storage, model: { name, readOnly, bytes: Buffer.alloc(SIZE) } };
     });
     this.exports = this.#disks.map(({ exported }) => exported);
@@ -178,6 +179,7 @@ function plainDisk(name: string, memory: Memory): ThreadDisk {
     { name, description: name, sizeBytes: SIZE, readOnly, source, cache },
     null,
     () => undefined,
+    () => false,
   );
 }
 

@@ -1,0 +1,26 @@
+// How many clients each serving thread has, in memory that all of them see: one 32-bit word a thread, of which the first is
+// the disks' thread's.
+
+import { PLAIN_THREADS_MAX } from './limits.js';
+
+export class Loads {
+  readonly #words: Int32Array;
+
+  constructor(readonly shared = new SharedArrayBuffer(4 * (1 + PLAIN_THREADS_MAX))) {
+    this.#words = new Int32Array(shared);
+  }
+
+  add(thread: number, clients: number): void {
+    Atomics.add(this.#words, thread, clients);
+  }
+
+  of(thread: number): number {
+    return Atomics.load(this.#words, thread);
+  }
+
+  get total(): number {
+    let sum = 0;
+    for (let thread = 0; thread < this.#words.length; thread++) sum += this.of(thread);
+    return sum;
+  }
+}

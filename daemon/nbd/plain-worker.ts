@@ -1,0 +1,131 @@
+// A thread that serves connections to plain disks in memory, which the disks' thread gives to it and may recall.
+
+import { receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { clearEvent, WakeEvent } from '../../native/index.js';
+import { Connection } from './connection.js';
+import { NbdCounters } from './counters.js';
+import { WAIT_MS } from './limits.js';
+import { Loads } from './loads.js';
+import { type PlainData, plainDataSchema } from './messages.js';
+import { PlainDisk } from './plain-disk.js';
+import { type FromPlain, type Moved, toPlainSchema } from './plain-messages.js';
+import { ServingThread } from './serving-thread.js';
+
+interface Recall {
+  readonly disk: PlainDisk;
+  readonly id: number;
+}
+
+class PlainThread extends ServingThread<Connection<PlainDisk>> {
+  readonly exports: readonly PlainDisk[];
+  readonly tls = 'none';
+  readonly #loads: Loads;
+  readonly #data: PlainData;
+  /** Those that wait for the end of a WRITE. */
+  #recalls: readonly Recall[] = [];
+
+  constructor(data: PlainData) {
+    const loads = new Loads(data.loads);
+    super(new NbdCounters(data.counters), loads, data.wakeFd);
+    this.#loads = loads;
+    this.#data = data;
+    this.exports = data.disks.map((disk) => new PlainDisk(disk));
+  }
+
+  run(): void {
+    while (!this.stopping) {
+      this.round(WAIT_MS);
+      if (this.#recalls.length > 0) this.#answerRecalls();
+    }
+    this.finish();
+  }
+
+  protected override receiveMessages(): void {
+    const { port, wakeFd } = this.#data;
+    clearEvent(wakeFd);
+    for (
+      let message = receiveMessageOnPort(port);
+      message !== undefined;
+      message = receiveMessageOnPort(port)
+    ) {
+      const word = toPlainSchema.parse(message.message);
+      if (word === 'stop') this.stopping = true;
+      else if ('moved' in word) this.#take(word.moved);
+      else this.#recall(word.recall, word.id);
+    }
+  }
+
+  #take({ fd, disk, hasContext, style, received }: Moved): void {
+    const chosen = this.exports.find(({ name }) => name === disk);
+    if (chosen === undefined) throw new RangeError(`no plain disk is named ${disk}`);
+    // It would not have been given otherwise.
+    chosen.isRecalled = false;
+    const beginning = { kind: 'moved', chosen, hasContext, style, received } as const;
+    this.connections.set(fd, new Connection(fd, this, beginning));
+    this.turn(fd);
+  }
+
+  #recall(name: string, id: number): void {
+    const disk = this.exports.find((each) => each.name === name);
+    if (disk === undefined) {
+      this.#tell({ recalled: id }); // it has never been plain
+      return;
+    }
+    disk.isRecalled = true;
+    for (const [fd, connection] of [...this.connections]) {
+      if (connection.exported === disk) this.turn(fd);
+    }
+    this.#recalls = [...this.#recalls, { disk, id }];
+    this.#answerRecalls();
+  }
+
+  /** Connections that stay have replies to send first: that concerns nobody else. */
+  #answerRecalls(): void {
+    const writing = new Set<PlainDisk | null>();
+    for (const { exported, stalledSinceMs } of this.connections.values()) {
+      if (stalledSinceMs < Number.POSITIVE_INFINITY) writing.add(exported);
+    }
+    for (const { disk, id } of this.#recalls) if (!writing.has(disk)) this.#tell({ recalled: id });
+    this.#recalls = this.#recalls.filter(({ disk }) => writing.has(disk));
+  }
+
+  protected override moveOn(fd: number, connection: Connection<PlainDisk>): void {
+    if (this.stopping) {
+      this.close(fd, connection);
+      return;
+    }
+    const moved = connection.leave();
+    this.forget(fd);
+    this.poller.remove(fd);
+    this.#loads.add(this.#data.thread, -1);
+    this.#tell({ moved });
+  }
+
+  #tell(word: FromPlain): void {
+    this.#data.port.postMessage(word);
+    WakeEvent.signal(this.#data.disksWakeFd);
+  }
+
+  protected override closed(): void {
+    this.#loads.add(this.#data.thread, -1);
+    this.counters.add('nbdConnections', -1);
+  }
+
+  protected override beforeSleep(): void {
+    // all is told at once
+  }
+
+  protected override heard(): boolean {
+    return false;
+  }
+
+  protected override turned(): void {
+    // nobody here is a stranger
+  }
+
+  protected override mayEnd(): boolean {
+    return true;
+  }
+}
+
+new PlainThread(plainDataSchema.parse(workerData)).run();
