@@ -43,12 +43,12 @@ export class Arena {
   }
 
   /**
-   * Receives from a stream socket without sleeping: into a range of the arena first, then into a part of a buffer. What the
-   * sender adds meanwhile is taken, too, up to about 1 MiB. The arena only gets whole units (boundaries at multiples of
-   * `unit`) or all the rest of its range; what comes of a unit before its end stays in the socket.
+   * Receives from a stream socket without sleeping: into a range of the arena first, then into a part of a buffer. The arena
+   * only gets whole units (boundaries at multiples of `unit`) or all the rest of its range; what comes of a unit before its
+   * end stays in the socket.
    * @param unit 1 to 2^30.
-   * @param patienceUs 0 to 10,000: for how long to ask again and again while nothing comes of what is still missing of the
-   *   range, or of the buffer if there is no range.
+   * @param patienceUs 0 to 10,000: for how long to ask again and again while nothing comes: until the range is full or has
+   *   got about 1 MiB, or for the first bytes if there is no range. 0 takes what is there.
    * @returns bytes received; 0 at the end of the stream, WOULD_BLOCK if nothing is there or less than a unit (receive
    *   that into the buffer, with length 0), GONE if the peer broke the connection.
    * @throws NativeError EINVAL, EBADF, ENOTSOCK, EFAULT if the host has no memory for the arena any more.

@@ -147,12 +147,14 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
   turn(): Turn {
     for (let i = 0; i < TURN_RECEIVES; i++) {
       const more = this.#consume();
-      if (!this.#replies.send(this.#arena, this.fd)) return 'closed';
+      // Replies can wait for more of a payload that is there already, but not for the client.
+      if (this.#writing && !more && !this.#replies.empty && this.#receiveNow() > 0) continue;
+      if (!this.#replies.send(this.#arena(), this.fd)) return 'closed';
       if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
       this.#transmission?.sent();
       if (this.#closing) return 'closed';
       if (this.#startingTls) return 'tls';
-      if (this.#isRemote) return 'remote';
+      if (this.#isRemote()) return 'remote';
       if (more) continue;
       if (!this.#later.hasRoom) return this.#wait(INTEREST.NONE);
       if (this.#isShort) return this.#wait(INTEREST.NONE, 'short');
@@ -163,7 +165,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     return 'again';
   }
 
-  get #arena(): Arena {
+  #arena(): Arena {
     return this.#storage?.arena ?? NO_ARENA;
   }
 
@@ -173,6 +175,11 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       this.host.poller.change(this.fd, interest);
     }
     return turn;
+  }
+
+  /** @returns as #receive(); WOULD_BLOCK if the last time has got all that was there */
+  #receiveNow(): number {
+    return this.#drained ? WOULD_BLOCK : this.#receive(0);
   }
 
   /** @returns as #receive(); WOULD_BLOCK if the poller shall tell what has come since the last time: mostly nothing */
@@ -200,8 +207,17 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       if (at >= 0) return this.#receivePayload(storage, at, patienceUs);
     }
     const headerOnly = this.#largeWrites && !this.#writing && this.#skip === 0;
-    const until = headerOnly ? Math.max(this.#headerBytes, this.#tail + 1) : RECEIVE_BYTES;
-    const got = this.#arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, until, patienceUs);
+    const until = headerOnly ? Math.max(this.#headerBytes(), this.#tail + 1) : RECEIVE_BYTES;
+    const got = this.#arena().receive(
+      this.fd,
+      0,
+      0,
+      1,
+      this.#buffer,
+      this.#tail,
+      until,
+      patienceUs,
+    );
     if (got > 0) this.#tail += got;
     this.#drained = got > 0 && this.#tail < until;
     return got;
@@ -222,7 +238,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
           ? sumOfLengths(storage.ranges, count)
           : storage.placeBytes(this.#writeAt, this.#writeEnd);
       const last = this.#writeAt + piece === this.#writeEnd;
-      const ahead = last ? (this.#largeWrites ? this.#headerBytes : RECEIVE_BYTES) : 0;
+      const ahead = last ? (this.#largeWrites ? this.#headerBytes() : RECEIVE_BYTES) : 0;
       const buffer = this.#buffer;
       const got =
         count > 0
@@ -253,13 +269,13 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     return got;
   }
 
-  get #headerBytes(): number {
+  #headerBytes(): number {
     return headerBytes(this.#replies.style);
   }
 
   /** Goes through what was received. @returns true if it can go on once the replies were sent */
   #consume(): boolean {
-    while (!this.#closing && !this.#startingTls && !this.#isRemote) {
+    while (!this.#closing && !this.#startingTls && !this.#isRemote()) {
       const transmission = this.#transmission;
       if (transmission?.busy === true) {
         if (!this.#replies.hasRoom || !transmission.canRead) return true;
@@ -274,11 +290,11 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       } else if (transmission === null) {
         if (this.#handshake.busy) this.#handshake.proceed();
         else if (!this.#takeHandshake()) return false;
-      } else if (this.#isStale && !this.#replies.empty) {
+      } else if (this.#isStale() && !this.#replies.empty) {
         return true; // they are sent from the memory of the old storage
       } else {
         this.#reopen(transmission);
-        if (this.#isRemote) continue;
+        if (this.#isRemote()) continue;
         if (this.#resume(transmission)) continue;
         if (this.#leaving && this.#later.empty) this.#closing = true;
         if (this.#leaving || !this.#later.hasRoom) return false;
@@ -288,13 +304,13 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     return false;
   }
 
-  get #isStale(): boolean {
+  #isStale(): boolean {
     return this.#export !== null && this.#export.epoch !== this.#epoch;
   }
 
   /** Between two requests: the storage that the disk has now. */
   #reopen(transmission: Transmission): void {
-    if (!this.#isStale || this.#export === null) return;
+    if (!this.#isStale() || this.#export === null) return;
     this.#storage?.close();
     this.#epoch = this.#export.epoch;
     this.#storage = this.#export.open(this);
@@ -324,7 +340,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
   }
 
   /** Its export is served by another thread. */
-  get #isRemote(): boolean {
+  #isRemote(): boolean {
     return this.#export !== null && this.#storage === null;
   }
 
@@ -369,7 +385,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
   /** @returns false if more bytes are needed, or memory for what is read */
   #takeRequest(transmission: Transmission): boolean {
     const at = this.#head;
-    const header = this.#headerBytes;
+    const header = this.#headerBytes();
     const available = this.#tail - at;
     if (available < header) return false;
     const buffer = this.#buffer;

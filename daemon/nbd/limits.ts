@@ -75,7 +75,7 @@ export const REMOTE_PUNCH_BYTES = 1024 * 1024 * 1024;
 /** What the main thread begins to copy before others get their turn. */
 export const REMOTE_TURN_BYTES = 1024 * 1024;
 
-/** Threads for plain disks in memory, beside the disks' thread: twice as many threads as CPUs in all, up to this. */
+/** Threads for plain disks in memory: with the disks' thread as many as there are CPUs, up to this and one. */
 export const PLAIN_THREADS_MAX = 7;
 /** How long a disk is waited for before it becomes more than plain: until WRITEs that are under way have ended. */
 export const RECALL_PATIENCE_MS = 1000;

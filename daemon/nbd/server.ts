@@ -191,7 +191,7 @@ export class NbdServer {
   /** Once there are enough clients for them. */
   #startPlainThreads(fatal: (error: unknown) => void): void {
     if (this.#plainDisks.length === 0 || this.#isClosing) return;
-    const count = Math.min(2 * availableParallelism() - 1, PLAIN_THREADS_MAX);
+    const count = Math.min(Math.max(availableParallelism() - 1, 1), PLAIN_THREADS_MAX);
     const threads = Array.from({ length: count }, (_, index) => {
       const { port1: port, port2: theirs } = new MessageChannel();
       const wake = new WakeEvent();

@@ -2,6 +2,8 @@
 // event loop.
 
 import { availableParallelism } from 'node:os';
+// The global of this name is found by calling a getter each time.
+import { performance } from 'node:perf_hooks';
 import { INTEREST, NativeError, Poller, READY } from '../../native/index.js';
 import type { ServedConnection, Turn } from './connection-host.js';
 import type { NbdCounters } from './counters.js';
@@ -53,9 +55,10 @@ export abstract class ServingThread<C extends ServedConnection> {
 
   /** One sleep, and what it ends with. @param count of descriptors that were ready */
   protected round(longestMs: number): number {
-    for (const fd of [...this.#again]) this.turn(fd);
+    if (this.#again.size > 0) for (const fd of [...this.#again]) this.turn(fd);
     const longestUs = (this.#short.size > 0 ? WRITE_WAIT_MS : longestMs) * 1000;
-    const patienceUs = this.#again.size > 0 ? 0 : Math.min(longestUs, this.#untilDueUs());
+    const dueUs = this.#postponed.size > 0 ? this.#untilDueUs() : longestUs;
+    const patienceUs = this.#again.size > 0 ? 0 : Math.min(longestUs, dueUs);
     const timeoutMs = Math.floor(patienceUs / 1000);
     this.beforeSleep();
     // A part of a millisecond is spent asking.
@@ -89,11 +92,11 @@ export abstract class ServingThread<C extends ServedConnection> {
     }
     this.turned(fd, connection);
     if (connection.dueUs < Number.POSITIVE_INFINITY) this.#postponed.set(fd, connection);
-    else this.#postponed.delete(fd);
+    else if (this.#postponed.size > 0) this.#postponed.delete(fd);
     if (turn === 'again') this.#again.add(fd);
-    else this.#again.delete(fd);
+    else if (this.#again.size > 0) this.#again.delete(fd);
     if (turn === 'short') this.#short.add(fd);
-    else this.#short.delete(fd);
+    else if (this.#short.size > 0) this.#short.delete(fd);
     if (turn === 'closed') this.close(fd, connection);
     else if (turn === 'tls' || turn === 'remote') this.moveOn(fd, connection, turn);
   }

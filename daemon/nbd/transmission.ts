@@ -96,7 +96,7 @@ export class Transmission {
   /** The payload of a WRITE has been stored, or could not be. */
   written(failed: number): void {
     if (failed !== ERROR.NONE) this.storage.abortWrite();
-    const error = failed === ERROR.NONE ? this.storage.endWrite(this.#isFua) : failed;
+    const error = failed === ERROR.NONE ? this.storage.endWrite(this.#isFua()) : failed;
     if (error === ERROR.NONE) this.#noteWrite();
     this.answer(error);
   }
@@ -125,7 +125,7 @@ export class Transmission {
   }
 
   /** It is to be durable before its reply. */
-  get #isFua(): boolean {
+  #isFua(): boolean {
     return (this.request.flags & COMMAND_FLAG.FUA) !== 0 && !this.request.isLie;
   }
 
@@ -272,7 +272,7 @@ export class Transmission {
     this.#at += piece;
     if (error !== ERROR.NONE) this.#end = this.#at;
     if (this.busy) return true;
-    if (error === ERROR.NONE) error = storage.endZero(this.#isFua);
+    if (error === ERROR.NONE) error = storage.endZero(this.#isFua());
     this.answer(error);
     return true;
   }

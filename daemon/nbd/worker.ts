@@ -85,12 +85,12 @@ class DisksThread extends ServingThread<AnyConnection> {
   }
 
   run(): void {
-    let strangersChecked = Date.now();
+    let strangersChecked = this.nowMs;
     while (!this.stopping) {
       const count = this.round(this.#plain.isWaiting ? WRITE_WAIT_MS : WAIT_MS);
       if (this.#plain.isWaiting) this.#plain.settle();
       if (count > 0) for (const disk of this.#disks) disk.drainRecording();
-      const now = Date.now();
+      const now = this.nowMs;
       if (this.#acceptAfter > 0 && now >= this.#acceptAfter) this.#pauseAccepting(false);
       if (now - strangersChecked < WAIT_MS) continue;
       strangersChecked = now;
@@ -275,7 +275,7 @@ class DisksThread extends ServingThread<AnyConnection> {
     this.counters.add('nbdConnections', 1);
     this.#loads.add(OWN_LOAD, 1);
     this.connections.set(fd, new Connection<AnyExport>(fd, this));
-    this.#strangers.set(fd, Date.now());
+    this.#strangers.set(fd, this.nowMs);
     this.turn(fd);
   }
 
@@ -295,7 +295,7 @@ class DisksThread extends ServingThread<AnyConnection> {
       plain,
       new Connection<AnyExport>(plain, this, { kind: 'secured', noZeroes }),
     );
-    this.#strangers.set(plain, this.#strangers.get(fd) ?? Date.now());
+    this.#strangers.set(plain, this.#strangers.get(fd) ?? this.nowMs);
     this.counters.add('nbdTlsConnections', 1);
     if (fd === this.#client) this.#client = plain;
     this.forget(fd);
@@ -303,12 +303,12 @@ class DisksThread extends ServingThread<AnyConnection> {
   }
 
   #pauseAccepting(pause: boolean): void {
-    this.#acceptAfter = pause ? Date.now() + ACCEPT_PAUSE_MS : 0;
+    this.#acceptAfter = pause ? this.nowMs + ACCEPT_PAUSE_MS : 0;
     for (const fd of this.#listeners) this.poller.change(fd, pause ? INTEREST.NONE : INTEREST.READ);
   }
 
   protected override turned(fd: number, connection: AnyConnection): void {
-    if (!connection.inHandshake) this.#strangers.delete(fd);
+    if (this.#strangers.size > 0 && !connection.inHandshake) this.#strangers.delete(fd);
   }
 
   protected override moveOn(fd: number, connection: AnyConnection, turn: Turn): void {

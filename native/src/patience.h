@@ -14,6 +14,8 @@ class Patience {
  public:
   explicit Patience(uint64_t us) : us_(static_cast<int64_t>(us)) {}
 
+  bool HasAny() const { return us_ > 0; }
+
   // False once that time has passed since the first question, or since Renew().
   bool AskAgain() {
     if (us_ == 0) return false;

@@ -174,7 +174,7 @@ napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit,
     int64_t got = ReceiveBoth(fd, target, done, done + now, all ? rest : std::span<uint8_t>{});
     if (got <= 0) return ReceiveResult(args, fd, done > 0 ? static_cast<int64_t>(done) : got);
     done += static_cast<uint64_t>(got);
-    if (all) break;
+    if (all || !patience.HasAny()) break;
     patience.Renew();
   }
   return args.Result(static_cast<double>(done));
