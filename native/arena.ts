@@ -48,7 +48,7 @@ export class Arena {
    * end stays in the socket.
    * @param unit 1 to 2^30.
    * @param patienceUs 0 to 10,000: for how long to ask again and again while nothing comes: until the range is full or has
-   *   got about 1 MiB, or for the first bytes if there is no range. 0 takes what is there.
+   *   got about 1 MiB, or for the first bytes if there is no range. 0 takes what is there, and what comes while much does.
    * @returns bytes received; 0 at the end of the stream, WOULD_BLOCK if nothing is there or less than a unit (receive
    *   that into the buffer, with length 0), GONE if the peer broke the connection.
    * @throws NativeError EINVAL, EBADF, ENOTSOCK, EFAULT if the host has no memory for the arena any more.

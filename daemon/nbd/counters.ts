@@ -12,6 +12,8 @@ const INDEX = {
   nbdBytesRead: 7,
   nbdBytesWritten: 8,
   faultsFired: 9,
+  /** From one thread to another: once for each time. */
+  nbdConnectionsMoved: 10,
 } as const;
 const NAMES = Object.keys(INDEX);
 

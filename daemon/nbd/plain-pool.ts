@@ -44,20 +44,25 @@ export class PlainPool {
       this.#hasAsked = true;
       this.start();
     }
-    return this.#threads.some((_, index) => this.loads.of(index + 1) + 1 < own);
+    return this.#threads.length > 0 && this.loads.of(this.#leastLoaded()) + 1 < own;
   }
 
-  /** A connection that is the other thread's from now on. @returns false if there is none */
-  give(moved: Moved): boolean {
-    let least = -1;
-    for (let index = 0; index < this.#threads.length; index++) {
-      if (least < 0 || this.loads.of(index + 1) < this.loads.of(least + 1)) least = index;
-    }
-    const thread = this.#threads[least];
-    if (thread === undefined) return false;
-    this.loads.add(least + 1, 1);
+  /** A connection that is another thread's from now on. @throws RangeError without threads: see wantsOne */
+  give(moved: Moved): void {
+    const number = this.#leastLoaded();
+    const thread = this.#threads.at(number - 1);
+    if (thread === undefined) throw new RangeError('there is no thread for plain disks');
+    this.loads.add(number, 1);
     this.#tell(thread, { moved });
-    return true;
+  }
+
+  /** Its number in Loads. */
+  #leastLoaded(): number {
+    let least = 1;
+    for (let number = 2; number <= this.#threads.length; number++) {
+      if (this.loads.of(number) < this.loads.of(least)) least = number;
+    }
+    return least;
   }
 
   /**

@@ -333,6 +333,7 @@ class DisksThread extends ServingThread<AnyConnection> {
     this.#strangers.delete(fd);
     this.poller.remove(fd);
     this.#loads.add(OWN_LOAD, -1);
+    this.counters.add('nbdConnectionsMoved', 1);
     this.#plain.give(connection.leave());
   }
 
@@ -346,6 +347,7 @@ class DisksThread extends ServingThread<AnyConnection> {
       received,
     } as const;
     this.#loads.add(OWN_LOAD, 1);
+    this.counters.add('nbdConnectionsMoved', 1);
     const connection = new Connection<AnyExport>(fd, this, beginning);
     connection.stopping = this.stopping;
     this.connections.set(fd, connection);

@@ -23,6 +23,7 @@ constexpr int kMaxPieces = 512;      // of one sendmsg; Linux takes 1024
 constexpr int kMaxReceivePieces = 256;  // of one recvmsg
 constexpr uint64_t kMaxRanges = 256;    // of one receive; the same number in native/arena.ts
 constexpr uint64_t kMaxReceiveBytes = 1024 * 1024;  // after which others get their turn
+constexpr int64_t kHurryBytes = 64 * 1024;
 constexpr size_t kTripleNumbers = 3;
 constexpr uint64_t kBuffer = 0;  // places of triples
 constexpr uint64_t kArena = 1;
@@ -174,7 +175,8 @@ napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit,
     int64_t got = ReceiveBoth(fd, target, done, done + now, all ? rest : std::span<uint8_t>{});
     if (got <= 0) return ReceiveResult(args, fd, done > 0 ? static_cast<int64_t>(done) : got);
     done += static_cast<uint64_t>(got);
-    if (all || !patience.HasAny()) break;
+    // Who has sent that much is sending more at this moment: looking again is less than coming back for it.
+    if (all || (!patience.HasAny() && got < kHurryBytes)) break;
     patience.Renew();
   }
   return args.Result(static_cast<double>(done));
