@@ -1,10 +1,11 @@
 // What the disks' thread and a thread for plain disks say to each other; the other's event is signalled each time.
 //
-//   disks -> plain   { moved }              a connection is the plain thread's from now on
-//                    { recall: disk, id }   give connections of the disk back, from their next request on
-//                    'stop'                 serve what is under way, then end
-//   plain -> disks   { moved }              a connection that was recalled
-//                    { recalled: id }       no request of that disk is under way there any more, and none will be
+//   disks -> plain   { moved }                        a connection is the plain thread's from now on
+//                    { recall: disk, id }             give connections of the disk back, from their next request on
+//                    'stop'                           serve what is under way, then end
+//   plain -> disks   { moved }                        a connection that was recalled
+//                    { recalled: id, quiet: false }   no request of that disk will begin there any more
+//                    { recalled: id, quiet: true }    and no WRITE is under way
 
 import { z } from 'zod';
 
@@ -29,5 +30,8 @@ export const toPlainSchema = z.union([
 ]);
 export type ToPlain = z.infer<typeof toPlainSchema>;
 
-export const fromPlainSchema = z.union([moved, z.object({ recalled: z.int() })]);
+export const fromPlainSchema = z.union([
+  moved,
+  z.object({ recalled: z.int(), quiet: z.boolean() }),
+]);
 export type FromPlain = z.infer<typeof fromPlainSchema>;

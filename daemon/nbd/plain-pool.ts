@@ -13,11 +13,14 @@ interface PlainThread {
 }
 
 interface Recall {
-  readonly untilMs: number;
-  /** Threads that have not answered. */
+  /** Threads that may still begin a request, and those in which a WRITE may be under way. */
   readonly owing: Set<PlainThread>;
-  readonly isQuiet: () => boolean;
+  readonly writing: Set<PlainThread>;
+  /** Null: WRITEs that are under way do not matter. */
+  readonly isQuiet: (() => boolean) | null;
   readonly then: (quiet: boolean) => void;
+  /** Until when WRITEs are waited for; 0: no thread owes an answer first. */
+  untilMs: number;
 }
 
 export class PlainPool {
@@ -67,14 +70,14 @@ export class PlainPool {
 
   /**
    * Has the other threads serve a disk no more.
-   * @param isQuiet whether this thread, too, has no WRITE under way that counts
-   * @param then called by settle() once no request of the disk is under way there, and isQuiet(); or with false if that
-   *   takes too long: what is under way then ends there, and the connection comes after it
+   * @param isQuiet whether this thread has no WRITE of it under way either; null: those that are under way do not matter
+   * @param then called by settle() when no request will begin there, and none is under way; or with false if that takes too
+   *   long: what is under way then ends there, and the connection comes after it
    */
-  recall(disk: string, isQuiet: () => boolean, then: (quiet: boolean) => void): void {
+  recall(disk: string, isQuiet: (() => boolean) | null, then: (quiet: boolean) => void): void {
     const id = ++this.#lastId;
-    const untilMs = performance.now() + RECALL_PATIENCE_MS;
-    this.#recalls.set(id, { untilMs, owing: new Set(this.#threads), isQuiet, then });
+    const owing = new Set(this.#threads);
+    this.#recalls.set(id, { owing, writing: new Set(owing), isQuiet, then, untilMs: 0 });
     for (const thread of this.#threads) this.#tell(thread, { recall: disk, id });
   }
 
@@ -84,9 +87,13 @@ export class PlainPool {
   }
 
   settle(): void {
-    for (const [id, { owing, isQuiet, untilMs, then }] of this.#recalls) {
-      const quiet = owing.size === 0 && isQuiet();
-      if (!quiet && performance.now() < untilMs) continue;
+    for (const [id, recall] of this.#recalls) {
+      const { owing, writing, isQuiet, then } = recall;
+      if (owing.size > 0) continue;
+      const quiet = isQuiet === null || (writing.size === 0 && isQuiet());
+      const nowMs = performance.now();
+      if (recall.untilMs === 0) recall.untilMs = nowMs + RECALL_PATIENCE_MS;
+      if (!quiet && nowMs < recall.untilMs) continue;
       this.#recalls.delete(id);
       then(quiet);
     }
@@ -102,8 +109,13 @@ export class PlainPool {
         message = receiveMessageOnPort(thread.port)
       ) {
         const word = fromPlainSchema.parse(message.message);
-        if ('moved' in word) back.push(word.moved);
-        else this.#recalls.get(word.recalled)?.owing.delete(thread);
+        if ('moved' in word) {
+          back.push(word.moved);
+          continue;
+        }
+        const recall = this.#recalls.get(word.recalled);
+        recall?.owing.delete(thread);
+        if (word.quiet) recall?.writing.delete(thread);
       }
     }
     return back;

@@ -68,13 +68,14 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
   #recall(name: string, id: number): void {
     const disk = this.exports.find((each) => each.name === name);
     if (disk === undefined) {
-      this.#tell({ recalled: id }); // it has never been plain
+      this.#tell({ recalled: id, quiet: true }); // it has never been plain
       return;
     }
     disk.isRecalled = true;
     for (const [fd, connection] of [...this.connections]) {
       if (connection.exported === disk) this.turn(fd);
     }
+    this.#tell({ recalled: id, quiet: false });
     this.#recalls = [...this.#recalls, { disk, id }];
     this.#answerRecalls();
   }
@@ -85,7 +86,9 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
     for (const { exported, stalledSinceMs } of this.connections.values()) {
       if (stalledSinceMs < Number.POSITIVE_INFINITY) writing.add(exported);
     }
-    for (const { disk, id } of this.#recalls) if (!writing.has(disk)) this.#tell({ recalled: id });
+    for (const { disk, id } of this.#recalls) {
+      if (!writing.has(disk)) this.#tell({ recalled: id, quiet: true });
+    }
     this.#recalls = this.#recalls.filter(({ disk }) => writing.has(disk));
   }
 

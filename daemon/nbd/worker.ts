@@ -123,9 +123,7 @@ class DisksThread extends ServingThread<AnyConnection> {
         return;
       case 'fault-add': {
         const disk = this.#disk(command.disk);
-        // A WRITE that is under way began before.
-        const isQuiet = (): boolean => true;
-        this.#change(disk, answer, isQuiet, () => disk.faults.add(command.fault, command.before));
+        this.#change(disk, answer, null, () => disk.faults.add(command.fault, command.before));
         return;
       }
       case 'fault-list':
@@ -176,13 +174,13 @@ class DisksThread extends ServingThread<AnyConnection> {
 
   /**
    * Makes a disk more than plain, once other threads have given back what they have of it.
-   * @param isQuiet what else it waits for, for a while
+   * @param isQuiet what else it waits for, for a while; null: WRITEs that are under way began before
    * @param action its result, or error, is the answer
    */
   #change(
     disk: ThreadDisk,
     answer: Answer,
-    isQuiet: () => boolean,
+    isQuiet: (() => boolean) | null,
     action: (quiet: boolean) => unknown,
   ): void {
     const end = disk.beginChange();
