@@ -13,6 +13,7 @@ import { Handshake } from './handshake.js';
 import { Later } from './later.js';
 import {
   DIRECT_WRITE_BYTES,
+  HELD_RECEIVES_MAX,
   PAYLOAD_BYTES_SKIPPED_MAX,
   RECEIVE_BYTES,
   STATUS_PAYLOAD_BYTES_MAX,
@@ -145,10 +146,16 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
   }
 
   turn(): Turn {
+    let held = 0;
     for (let i = 0; i < TURN_RECEIVES; i++) {
       const more = this.#consume();
-      // Replies can wait for more of a payload that is there already, but not for the client.
-      if (this.#writing && !more && !this.#replies.empty && this.#receiveNow() > 0) continue;
+      // Replies can wait for more of a payload that is there already, but not for the client, which may wait for them.
+      const holds = this.#writing && !more && !this.#replies.empty && held < HELD_RECEIVES_MAX;
+      if (holds && this.#receiveNow() > 0) {
+        held++;
+        continue;
+      }
+      held = 0;
       if (!this.#replies.send(this.#arena(), this.fd)) return 'closed';
       if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
       this.#transmission?.sent();

@@ -59,6 +59,8 @@ export const HOLE_SEARCH_BYTES = 64 * 1024;
 export const READ_RUNS_MAX = 8;
 /** Memory of a connection for data that does not lie in memory: a disk in a file is read in such pieces. */
 export const STAGING_BYTES = 1024 * 1024;
+/** How often a payload is received from while replies wait to be sent. */
+export const HELD_RECEIVES_MAX = 4;
 /** What one connection may discard, zero or read before others get their turn. */
 export const TURN_BYTES = 16 * 1024 * 1024;
 /** How often one connection is received from before others get their turn. */
