@@ -326,8 +326,9 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
 
   /** Answers a postponed request whose time has come. @returns false if there is none */
   #resume(transmission: Transmission): boolean {
+    if (this.#later.empty) return false;
     const nowUs = this.#leaving ? Number.POSITIVE_INFINITY : this.clock.nowUs();
-    const parked = this.#later.empty ? null : this.#later.take(nowUs);
+    const parked = this.#later.take(nowUs);
     if (parked === null) return false;
     transmission.resume(parked);
     return true;

@@ -1,6 +1,7 @@
 // The clock of a disk: its delays are measured by it, in time that passes, or in time that is put forward when there is
 // nothing else to do.
 
+import { performance } from 'node:perf_hooks';
 import type { Clock } from './storage.js';
 
 export class DiskClock implements Clock {

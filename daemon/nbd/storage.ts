@@ -1,5 +1,6 @@
 // What a connection reads and writes: one object per connection and disk, with NBD's errors as results.
 
+import { performance } from 'node:perf_hooks';
 import { type Arena, NativeError } from '../../native/index.js';
 import { ERROR } from './protocol.js';
 import type { Replies, Request } from './replies.js';
