@@ -19,8 +19,8 @@ import {
   STATUS_PAYLOAD_BYTES_MAX,
   TURN_RECEIVES,
   UNIT_BYTES,
-  WRITE_PROGRESS_BYTES,
 } from './limits.js';
+import { Payload } from './payload.js';
 import type { Moved } from './plain-messages.js';
 import { BYTES, COMMAND, COMMAND_FLAG, ERROR } from './protocol.js';
 import { newRequest, Replies } from './replies.js';
@@ -50,15 +50,8 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
   /** The client has said so: what it asked for before is answered at once. */
   #leaving = false;
   #startingTls = false;
-  /** Where the rest of a WRITE's payload goes, and what has gone wrong with it. */
-  #writing = false;
-  #writeAt = 0;
-  #writeEnd = 0;
-  #writeError: number = ERROR.NONE;
+  readonly #payload = new Payload();
   #largeWrites = false;
-  /** How far that WRITE had come when it made progress last, and when that was. */
-  #progressAt = 0;
-  #progressMs = 0;
   /** There is no memory for the payload of the WRITE that is next. */
   #isShort = false;
   /** Bytes to throw away, and the error that is told then. */
@@ -105,7 +98,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     return (
       this.#head === this.#tail &&
       this.#skip === 0 &&
-      !this.#writing &&
+      !this.#payload.isComing &&
       this.#replies.empty &&
       this.#later.empty &&
       this.#transmission?.busy !== true
@@ -122,12 +115,12 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
 
   /** An answer that waits for the client, to read or to end a payload, is not due until it does. */
   get dueUs(): number {
-    const waits = this.#writing || this.#skip > 0 || !this.#replies.empty;
+    const waits = this.#payload.isComing || this.#skip > 0 || !this.#replies.empty;
     return waits ? Number.POSITIVE_INFINITY : this.#later.nextUs;
   }
 
   get stalledSinceMs(): number {
-    return this.#writing ? this.#progressMs : Number.POSITIVE_INFINITY;
+    return this.#payload.stalledSinceMs;
   }
 
   get isQuiet(): boolean {
@@ -140,7 +133,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
   }
 
   close(): void {
-    if (this.#writing) this.#storage?.abortWrite();
+    if (this.#payload.isComing) this.#storage?.abortWrite();
     this.#storage?.close();
     closeDescriptor(this.fd);
   }
@@ -150,7 +143,8 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     for (let i = 0; i < TURN_RECEIVES; i++) {
       const more = this.#consume();
       // Replies can wait for more of a payload that is there already, but not for the client, which may wait for them.
-      const holds = this.#writing && !more && !this.#replies.empty && held < HELD_RECEIVES_MAX;
+      const holds =
+        this.#payload.isComing && !more && !this.#replies.empty && held < HELD_RECEIVES_MAX;
       if (holds && this.#receiveNow() > 0) {
         held++;
         continue;
@@ -209,11 +203,11 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       this.#head = 0;
     }
     const storage = this.#storage;
-    if (this.#writing && storage !== null && this.#writeError === ERROR.NONE) {
-      const at = storage.place(this.#writeAt);
+    if (this.#payload.isComing && storage !== null && this.#payload.error === ERROR.NONE) {
+      const at = storage.place(this.#payload.at);
       if (at >= 0) return this.#receivePayload(storage, at, patienceUs);
     }
-    const headerOnly = this.#largeWrites && !this.#writing && this.#skip === 0;
+    const headerOnly = this.#largeWrites && !this.#payload.isComing && this.#skip === 0;
     const until = headerOnly ? Math.max(this.#headerBytes(), this.#tail + 1) : RECEIVE_BYTES;
     const got = this.#arena().receive(
       this.fd,
@@ -233,18 +227,15 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
   /** The rest of a payload goes straight to its place; the end of a unit that was cut goes through the buffer. */
   #receivePayload(storage: Storage, at: number, patienceUs: number): number {
     const { arena } = storage;
-    const unitEnd = Math.min(
-      Math.floor(this.#writeAt / UNIT_BYTES) * UNIT_BYTES + UNIT_BYTES,
-      this.#writeEnd,
-    );
+    const payload = this.#payload;
     const staged = this.#tail - this.#head;
     if (staged === 0) {
-      const count = storage.scatter(this.#writeAt, this.#writeEnd);
+      const count = storage.scatter(payload.at, payload.end);
       const piece =
         count > 0
           ? sumOfLengths(storage.ranges, count)
-          : storage.placeBytes(this.#writeAt, this.#writeEnd);
-      const last = this.#writeAt + piece === this.#writeEnd;
+          : storage.placeBytes(payload.at, payload.end);
+      const last = payload.at + piece === payload.end;
       const ahead = last ? (this.#largeWrites ? this.#headerBytes() : RECEIVE_BYTES) : 0;
       const buffer = this.#buffer;
       const got =
@@ -262,15 +253,15 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
           : arena.receive(this.fd, at, piece, UNIT_BYTES, buffer, 0, ahead, patienceUs);
       if (got > 0) {
         const direct = Math.min(got, piece);
-        storage.placed(this.#writeAt, direct);
-        this.#advance(direct);
+        storage.placed(payload.at, direct);
+        payload.advance(direct, this.host.nowMs);
         this.#tail = got - direct;
         this.#drained = got < piece + ahead;
         return got;
       }
       if (got === 0 || got === GONE) return got;
     }
-    const missing = unitEnd - this.#writeAt - staged;
+    const missing = payload.unitEnd - payload.at - staged;
     const got = arena.receive(this.fd, 0, 0, 1, this.#buffer, this.#tail, this.#tail + missing, 0);
     if (got > 0) this.#tail += got;
     return got;
@@ -292,7 +283,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       if (!this.#replies.hasRoom) return true;
       if (this.#skip > 0) {
         if (!this.#skipPayload()) return false;
-      } else if (this.#writing) {
+      } else if (this.#payload.isComing) {
         if (!this.#storePayload()) return false;
       } else if (transmission === null) {
         if (this.#handshake.busy) this.#handshake.proceed();
@@ -455,11 +446,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       this.#skipError = error;
       if (payload === 0) this.#refuse(error);
     } else if (isWrite) {
-      this.#writing = true;
-      this.#writeAt = this.#progressAt = request.offset;
-      this.#progressMs = this.host.nowMs;
-      this.#writeEnd = request.offset + request.length;
-      this.#writeError = ERROR.NONE;
+      this.#payload.begin(request.offset, request.length, this.host.nowMs);
       this.host.counters.add('nbdBytesWritten', request.length);
     } else {
       if (request.type === COMMAND.READ) this.host.counters.add('nbdBytesRead', request.length);
@@ -482,33 +469,21 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     return true;
   }
 
-  #advance(length: number): void {
-    this.#writeAt += length;
-    if (this.#writeAt - this.#progressAt < WRITE_PROGRESS_BYTES) return;
-    this.#progressAt = this.#writeAt;
-    this.#progressMs = this.host.nowMs;
-  }
-
   /** Moves whole units, or all that is left, to the disk. @returns false if more bytes are needed */
   #storePayload(): boolean {
-    const available = this.#tail - this.#head;
-    const rest = this.#writeEnd - this.#writeAt;
-    let length = rest;
-    if (available < rest) {
-      const end = Math.floor((this.#writeAt + available) / UNIT_BYTES) * UNIT_BYTES;
-      length = end - this.#writeAt;
-      if (length <= 0) return false;
-    }
-    if (length > 0 && this.#writeError === ERROR.NONE && this.#storage !== null) {
+    const payload = this.#payload;
+    const length = payload.wholeUnits(this.#tail - this.#head);
+    if (length === 0 && payload.at < payload.end) return false;
+    if (length > 0 && payload.error === ERROR.NONE && this.#storage !== null) {
       const until = this.#head + length;
-      this.#writeError = this.#storage.store(this.#writeAt, this.#buffer, this.#head, until);
+      payload.error = this.#storage.store(payload.at, this.#buffer, this.#head, until);
     }
     this.#head += length;
-    this.#advance(length);
-    if (this.#writeAt < this.#writeEnd) return false;
-    this.#writing = false;
-    if (this.#writeError !== ERROR.NONE) this.host.counters.add('nbdErrors', 1);
-    this.#transmission?.written(this.#writeError);
+    payload.advance(length, this.host.nowMs);
+    if (payload.at < payload.end) return false;
+    payload.isComing = false;
+    if (payload.error !== ERROR.NONE) this.host.counters.add('nbdErrors', 1);
+    this.#transmission?.written(payload.error);
     return true;
   }
 }
