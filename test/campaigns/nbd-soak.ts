@@ -105,10 +105,11 @@ class Soak {
     const bytes = clientBytes(fuzzed);
     const socket = connect(this.daemon.socket);
     socket.on('error', () => undefined);
+    // The server may be first.
+    const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.write(bytes.subarray(0, random(bytes.length)));
     await sleep(random(1000));
     this.counts.stopped++;
-    const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.destroy();
     await closed;
   }
