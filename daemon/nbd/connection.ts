@@ -142,9 +142,14 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     let held = 0;
     for (let i = 0; i < TURN_RECEIVES; i++) {
       const more = this.#consume();
-      // Replies can wait for more of a payload that is there already, but not for the client, which may wait for them.
+      // Replies can wait for more of a payload that is there already, but not for the client, which may wait for them. A
+      // client with a CPU of its own goes on the sooner.
       const holds =
-        this.#payload.isComing && !more && !this.#replies.empty && held < HELD_RECEIVES_MAX;
+        this.#payload.isComing &&
+        !more &&
+        !this.#replies.empty &&
+        !this.host.patience.isAllowed &&
+        held < HELD_RECEIVES_MAX;
       if (holds && this.#receiveNow() > 0) {
         held++;
         continue;
