@@ -19,15 +19,12 @@ interface Recall {
 class PlainThread extends ServingThread<Connection<PlainDisk>> {
   readonly exports: readonly PlainDisk[];
   readonly tls = 'none';
-  readonly #loads: Loads;
   readonly #data: PlainData;
   /** Those that wait for the end of a WRITE. */
   #recalls: readonly Recall[] = [];
 
   constructor(data: PlainData) {
-    const loads = new Loads(data.loads);
-    super(new NbdCounters(data.counters), loads, data.wakeFd);
-    this.#loads = loads;
+    super(new NbdCounters(data.counters), new Loads(data.loads), data.wakeFd);
     this.#data = data;
     this.exports = data.disks.map((disk) => new PlainDisk(disk));
   }
@@ -100,7 +97,7 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
     const moved = connection.leave();
     this.forget(fd);
     this.poller.remove(fd);
-    this.#loads.add(this.#data.thread, -1);
+    this.loads.add(this.#data.thread, -1);
     this.#tell({ moved });
   }
 
@@ -110,7 +107,7 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
   }
 
   protected override closed(): void {
-    this.#loads.add(this.#data.thread, -1);
+    this.loads.add(this.#data.thread, -1);
     this.counters.add('nbdConnections', -1);
   }
 

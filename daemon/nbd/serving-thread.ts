@@ -33,7 +33,7 @@ export abstract class ServingThread<C extends ServedConnection> {
   /** @param wakeFd readable when there are messages */
   constructor(
     readonly counters: NbdCounters,
-    private readonly loads: Loads,
+    protected readonly loads: Loads,
     private readonly wakeFd: number,
   ) {
     this.poller.add(wakeFd, INTEREST.READ);
@@ -53,7 +53,7 @@ export abstract class ServingThread<C extends ServedConnection> {
   /** A WRITE of this connection may be ended if it stalls while others wait for memory. */
   protected abstract mayEnd(fd: number): boolean;
 
-  /** One sleep, and what it ends with. @param count of descriptors that were ready */
+  /** One sleep, and what it ends with. @returns how many descriptors were ready */
   protected round(longestMs: number): number {
     if (this.#again.size > 0) for (const fd of [...this.#again]) this.turn(fd);
     const longestUs = (this.#short.size > 0 ? WRITE_WAIT_MS : longestMs) * 1000;

@@ -40,7 +40,6 @@ class DisksThread extends ServingThread<AnyConnection> {
   readonly #disks: readonly ThreadDisk[];
   readonly #listeners: ReadonlySet<number>;
   readonly #commands: Commands;
-  readonly #loads: Loads;
   readonly #plain: PlainPool;
   /** Connections of the daemon itself, which are not counted. */
   readonly #internal = new Set<number>();
@@ -51,9 +50,7 @@ class DisksThread extends ServingThread<AnyConnection> {
   #acceptAfter = 0;
 
   constructor(data: ThreadData) {
-    const loads = new Loads(data.loads);
-    super(new NbdCounters(data.counters), loads, data.wakeFd);
-    this.#loads = loads;
+    super(new NbdCounters(data.counters), new Loads(data.loads), data.wakeFd);
     this.remote = new RemoteLink(data.remotePort);
     this.#disks = data.disks.map(
       (disk) =>
@@ -68,7 +65,7 @@ class DisksThread extends ServingThread<AnyConnection> {
     this.#listeners = new Set(data.listeners);
     const port = parentPort;
     if (port === null) throw new Error('this file runs as a worker');
-    this.#plain = new PlainPool(loads, () => port.postMessage(START));
+    this.#plain = new PlainPool(this.loads, () => port.postMessage(START));
     this.#commands = new Commands(port, data.wakeFd, (command, answer) =>
       this.#command(command, answer),
     );
@@ -259,7 +256,7 @@ class DisksThread extends ServingThread<AnyConnection> {
       }
       if (fd < 0) return;
       const lingering = this.#tls?.lingering ?? 0;
-      if (this.#loads.total + this.#internal.size + lingering >= CONNECTIONS_MAX) {
+      if (this.loads.total + this.#internal.size + lingering >= CONNECTIONS_MAX) {
         this.counters.add('nbdConnectionsRefused', 1);
         closeDescriptor(fd);
         continue;
@@ -271,7 +268,7 @@ class DisksThread extends ServingThread<AnyConnection> {
   #begin(fd: number): void {
     this.counters.add('nbdConnectionsAccepted', 1);
     this.counters.add('nbdConnections', 1);
-    this.#loads.add(OWN_LOAD, 1);
+    this.loads.add(OWN_LOAD, 1);
     this.connections.set(fd, new Connection<AnyExport>(fd, this));
     this.#strangers.set(fd, this.nowMs);
     this.turn(fd);
@@ -330,7 +327,7 @@ class DisksThread extends ServingThread<AnyConnection> {
     this.forget(fd);
     this.#strangers.delete(fd);
     this.poller.remove(fd);
-    this.#loads.add(OWN_LOAD, -1);
+    this.loads.add(OWN_LOAD, -1);
     this.counters.add('nbdConnectionsMoved', 1);
     this.#plain.give(connection.leave());
   }
@@ -344,7 +341,7 @@ class DisksThread extends ServingThread<AnyConnection> {
       style,
       received,
     } as const;
-    this.#loads.add(OWN_LOAD, 1);
+    this.loads.add(OWN_LOAD, 1);
     this.counters.add('nbdConnectionsMoved', 1);
     const connection = new Connection<AnyExport>(fd, this, beginning);
     connection.stopping = this.stopping;
@@ -363,7 +360,7 @@ class DisksThread extends ServingThread<AnyConnection> {
     this.#tls?.closed(fd);
     if (fd === this.#client) parentPort?.postMessage(LEFT);
     if (this.#internal.delete(fd)) return;
-    this.#loads.add(OWN_LOAD, -1);
+    this.loads.add(OWN_LOAD, -1);
     this.counters.add('nbdConnections', -1);
   }
 
