@@ -1,9 +1,10 @@
 // The commands of the daemon, as the disks' thread hears them: between two waits for its sockets.
 
-import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
 import { clearEvent } from '../../native/index.js';
 import { errorPayload, toWireError } from '../wire-error.js';
 import { type Command, type CommandReply, requestSchema } from './messages.js';
+import { messagesOn } from './port-messages.js';
 
 /** Where the result of a command goes, once. */
 export interface Answer {
@@ -22,12 +23,8 @@ export class Commands {
   /** Runs all that have arrived. */
   receive(): void {
     clearEvent(this.wakeFd);
-    for (
-      let message = receiveMessageOnPort(this.port);
-      message !== undefined;
-      message = receiveMessageOnPort(this.port)
-    ) {
-      const { id, command } = requestSchema.parse(message.message);
+    for (const message of messagesOn(this.port)) {
+      const { id, command } = requestSchema.parse(message);
       this.#run(id, command);
     }
   }

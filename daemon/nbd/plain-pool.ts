@@ -1,11 +1,12 @@
 // The threads for plain disks, as the disks' thread has them: it gives them connections when it has several itself, and
 // recalls those of a disk before that becomes more than plain.
 
-import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
 import { WakeEvent } from '../../native/index.js';
 import { RECALL_PATIENCE_MS } from './limits.js';
 import type { Loads } from './loads.js';
 import { fromPlainSchema, type Moved, type ToPlain } from './plain-messages.js';
+import { messagesOn } from './port-messages.js';
 
 interface PlainThread {
   readonly port: MessagePort;
@@ -103,12 +104,8 @@ export class PlainPool {
   receive(): readonly Moved[] {
     const back: Moved[] = [];
     for (const thread of this.#threads) {
-      for (
-        let message = receiveMessageOnPort(thread.port);
-        message !== undefined;
-        message = receiveMessageOnPort(thread.port)
-      ) {
-        const word = fromPlainSchema.parse(message.message);
+      for (const message of messagesOn(thread.port)) {
+        const word = fromPlainSchema.parse(message);
         if ('moved' in word) {
           back.push(word.moved);
           continue;

@@ -1,6 +1,6 @@
 // A thread that serves connections to plain disks in memory, which the disks' thread gives to it and may recall.
 
-import { receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
 import { clearEvent, WakeEvent } from '../../native/index.js';
 import { Connection } from './connection.js';
 import { NbdCounters } from './counters.js';
@@ -9,6 +9,7 @@ import { Loads } from './loads.js';
 import { type PlainData, plainDataSchema } from './messages.js';
 import { PlainDisk } from './plain-disk.js';
 import { type FromPlain, type Moved, toPlainSchema } from './plain-messages.js';
+import { messagesOn } from './port-messages.js';
 import { ServingThread } from './serving-thread.js';
 
 interface Recall {
@@ -40,12 +41,8 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
   protected override receiveMessages(): void {
     const { port, wakeFd } = this.#data;
     clearEvent(wakeFd);
-    for (
-      let message = receiveMessageOnPort(port);
-      message !== undefined;
-      message = receiveMessageOnPort(port)
-    ) {
-      const word = toPlainSchema.parse(message.message);
+    for (const message of messagesOn(port)) {
+      const word = toPlainSchema.parse(message);
       if (word === 'stop') this.stopping = true;
       else if ('moved' in word) this.#take(word.moved);
       else this.#recall(word.recall, word.id);

@@ -1,6 +1,7 @@
 // The disks' thread's end of the channel to the daemon's main thread: requests go out in batches, one a round.
 
-import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
+import { messagesOn } from './port-messages.js';
 import { type Opening, REPLY_NUMBERS } from './remote-messages.js';
 import { Staging } from './staging.js';
 
@@ -75,12 +76,7 @@ export class RemoteLink {
   /** Hands out all replies that have arrived. @returns the sockets of connections that can go on */
   receive(): Set<number> {
     const reached = new Set<number>();
-    for (
-      let message = receiveMessageOnPort(this.port);
-      message !== undefined;
-      message = receiveMessageOnPort(this.port)
-    ) {
-      const replies: unknown = message.message;
+    for (const replies of messagesOn(this.port)) {
       if (!(replies instanceof Float64Array))
         throw new TypeError('the main thread sent no replies');
       for (let i = 0; i < replies.length; i += REPLY_NUMBERS) {
