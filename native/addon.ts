@@ -122,6 +122,7 @@ export interface Addon {
     count: number,
     skip: number,
   ): number;
+  waitWhileUnread(fd: number, enough: number, patienceUs: number): number;
 
   setTimerSlack(slackNs: number): void;
   threadId(): number;
@@ -175,6 +176,7 @@ const FUNCTIONS = {
   arenaReceive: true,
   arenaReceiveScattered: true,
   arenaSend: true,
+  waitWhileUnread: true,
   setTimerSlack: true,
   threadId: true,
   pinThread: true,

@@ -53,5 +53,6 @@ export {
   TRIPLE_NUMBERS,
   WakeEvent,
   WOULD_BLOCK,
+  waitWhileUnread,
 } from './stream.js';
 export { pinThread, setTimerSlack, threadId } from './threads.js';

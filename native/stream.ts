@@ -60,6 +60,18 @@ export function socketPair(): [number, number] {
   return [first, second];
 }
 
+/**
+ * Waits while the peer of a stream socket has something left to read: it is not waiting for us then, and what it sends
+ * meanwhile is received at once, which costs both less than one by one.
+ * @param enough bytes that have come end the wait: the peer may have no room for more.
+ * @param patienceUs 0 to 10,000: the wait's length at most. It takes the CPU.
+ * @returns whether the peer has read all. TCP has done so, for that, when its host has received it.
+ * @throws NativeError EINVAL, EBADF, ENOTTY.
+ */
+export function waitWhileUnread(fd: number, enough: number, patienceUs: number): boolean {
+  return addon.waitWhileUnread(fd, enough, patienceUs) === 1;
+}
+
 /** Waits for many descriptors at once (epoll, level-triggered). */
 export class Poller {
   readonly #fd = addon.createPoller();

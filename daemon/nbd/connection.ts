@@ -20,6 +20,7 @@ import {
   TURN_RECEIVES,
   UNIT_BYTES,
 } from './limits.js';
+import { awaitBatch } from './patience.js';
 import { Payload } from './payload.js';
 import type { Moved } from './plain-messages.js';
 import { BYTES, COMMAND, COMMAND_FLAG, ERROR } from './protocol.js';
@@ -195,6 +196,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     this.#drained = false;
     const patienceUs = patience.takeUs();
     if (patienceUs === 0) return WOULD_BLOCK;
+    if (this.#request.length < DIRECT_WRITE_BYTES) awaitBatch(this.fd, patienceUs);
     const got = this.#receive(patienceUs);
     patience.paid(got !== WOULD_BLOCK);
     return got;

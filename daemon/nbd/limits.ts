@@ -47,6 +47,8 @@ export const UNIT_BYTES = 512;
 export const RECEIVE_BYTES = 256 * 1024;
 /** After a write of this size only its successor's header is read ahead: its payload shall go straight to the disk. */
 export const DIRECT_WRITE_BYTES = 16 * 1024;
+/** While a client has replies to read, its next small requests are let come together, up to this. */
+export const BATCH_BYTES = 64 * 1024;
 /** Headers of replies that wait to be sent, and their number of pieces. No request is begun while they are full. */
 export const REPLY_BYTES = 64 * 1024;
 export const REPLY_PIECES = 512;

@@ -1,7 +1,8 @@
 // For how long a thread asks a socket again before it goes to sleep: worth it while its client answers at once, and while
 // nobody else wants the CPU that asking takes.
 
-import { SPIN_US, SPINS_LEFT_OUT_MAX } from './limits.js';
+import { waitWhileUnread } from '../../native/index.js';
+import { BATCH_BYTES, SPIN_US, SPINS_LEFT_OUT_MAX } from './limits.js';
 
 export class Patience {
   /** There are CPUs for it, and one connection to ask for. */
@@ -28,4 +29,9 @@ export class Patience {
     this.#penalty = itHas ? 0 : Math.min(2 * this.#penalty + 1, SPINS_LEFT_OUT_MAX);
     this.#leftOut = this.#penalty;
   }
+}
+
+/** Lets small requests come together while their client has replies to read, and so does not wait for one. */
+export function awaitBatch(fd: number, patienceUs: number): void {
+  waitWhileUnread(fd, BATCH_BYTES, patienceUs);
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "arena.h"
 #include "arguments.h"
@@ -24,6 +25,8 @@ constexpr int kMaxReceivePieces = 256;  // of one recvmsg
 constexpr uint64_t kMaxRanges = 256;    // of one receive; the same number in native/arena.ts
 constexpr uint64_t kMaxReceiveBytes = 1024 * 1024;  // after which others get their turn
 constexpr int64_t kHurryBytes = 64 * 1024;
+// Each look takes the client's CPU a little time, and this one that much.
+constexpr int64_t kUnreadPauseNs = 5000;
 constexpr size_t kTripleNumbers = 3;
 constexpr uint64_t kBuffer = 0;  // places of triples
 constexpr uint64_t kArena = 1;
@@ -218,6 +221,26 @@ napi_value ArenaReceiveScattered(const Napi::CallbackInfo& info) {
   return Receive(args, fd, target, unit, buffer.subspan(from, until - from), patience);
 }
 
+// waitWhileUnread(fd, enough, patienceUs): waits until the peer has read all that was sent, or `enough` bytes have come, or
+// that time has passed. Returns 1 if the peer has read all, else 0.
+napi_value WaitWhileUnread(const Napi::CallbackInfo& info) {
+  Arguments args(info, "ioctl");
+  int fd = args.Descriptor(0, "fd");
+  uint64_t enough = args.Integer(1, "enough", 1, INT_MAX);
+  Patience patience(args.Integer(2, "patienceUs", 0, kMaxPatienceUs));
+  if (!args.ok()) return args.Undefined();
+  while (true) {
+    int unread = 0;
+    int available = 0;
+    if (ioctl(fd, TIOCOUTQ, &unread) != 0 || ioctl(fd, FIONREAD, &available) != 0) {
+      return args.FailSystem(errno, ShowFd(fd));
+    }
+    if (unread == 0) return args.Result(1);
+    if (static_cast<uint64_t>(available) >= enough || !patience.AskAgain()) return args.Result(0);
+    Patience::Pause(kUnreadPauseNs);
+  }
+}
+
 // Fills vec from triples (place, offset, length) from `first` on, leaving the first `skip` bytes out. Returns the number
 // of pieces, or -1 with the wrong triple in *wrong. Other threads could change the triples, so each value is read once.
 int Gather(const Arena& arena, std::span<uint8_t> buffer, std::span<const double> triples, uint64_t first,
@@ -289,7 +312,8 @@ napi_value ArenaSend(const Napi::CallbackInfo& info) {
 
 void ExportStream(napi_env env, napi_value exports) {
   ExportAll(env, exports, {Export<ArenaReceive>("arenaReceive"),
-                           Export<ArenaReceiveScattered>("arenaReceiveScattered"), Export<ArenaSend>("arenaSend")});
+                           Export<ArenaReceiveScattered>("arenaReceiveScattered"), Export<ArenaSend>("arenaSend"),
+                           Export<WaitWhileUnread>("waitWhileUnread")});
 }
 
 }  // namespace pinfold

@@ -23,6 +23,7 @@ import {
   socketPair,
   WakeEvent,
   WOULD_BLOCK,
+  waitWhileUnread,
 } from '../../native/index.js';
 import {
   closedDescriptor,
@@ -157,6 +158,30 @@ test('a send gathers from buffer and arena, and tells when the socket is full or
   client.destroy();
   await sleep(20);
   t.is(arena.send(fd, buffer, all, 0, 1, 0), GONE);
+});
+
+test('a peer with something to read is waited for, until enough has come from it', (t) => {
+  const [ours, theirs] = socketPair();
+  t.teardown(() => {
+    closeDescriptor(ours);
+    closeDescriptor(theirs);
+  });
+  const { arena } = newArena();
+  const buffer = new Uint8Array(2048);
+  const bytes = (length: number) => Float64Array.from([PLACE.BUFFER, 0, length]);
+  t.true(waitWhileUnread(ours, 1000, 10_000));
+  arena.send(ours, buffer, bytes(2), 0, 1, 0);
+  t.false(waitWhileUnread(ours, 1000, 100));
+  t.false(waitWhileUnread(ours, 1000, 0));
+  t.is(arena.receive(theirs, 0, 0, 1, buffer, 0, 1, 0), 1);
+  t.false(waitWhileUnread(ours, 1000, 100));
+  arena.send(theirs, buffer, bytes(1000), 0, 1, 0);
+  t.false(waitWhileUnread(ours, 1000, 10_000));
+  t.is(arena.receive(theirs, 0, 0, 1, buffer, 0, 10, 0), 1);
+  t.true(waitWhileUnread(ours, 1000, 10_000));
+  refuses(t, 'EINVAL', 'enough is 0', () => waitWhileUnread(ours, 0, 0));
+  refuses(t, 'EINVAL', 'patienceUs is 10001', () => waitWhileUnread(ours, 1, 10_001));
+  refuses(t, 'EBADF', 'fd', () => waitWhileUnread(closedDescriptor(), 1, 0));
 });
 
 test('wrong ranges are refused before anything moves', async (t) => {
