@@ -102,15 +102,16 @@ export interface Addon {
     until: number,
     patienceUs: number,
   ): number;
-  arenaReceiveScattered(
+  arenaReceivePages(
     arena: ArenaHandle,
     fd: number,
-    pairs: Float64Array,
-    count: number,
-    unit: number,
-    buffer: Uint8Array,
+    pages: Uint32Array,
     from: number,
     until: number,
+    unit: number,
+    buffer: Uint8Array,
+    bufferFrom: number,
+    bufferUntil: number,
     patienceUs: number,
   ): number;
   arenaSend(
@@ -174,7 +175,7 @@ const FUNCTIONS = {
   arenaWrite: true,
   arenaRead: true,
   arenaReceive: true,
-  arenaReceiveScattered: true,
+  arenaReceivePages: true,
   arenaSend: true,
   waitWhileUnread: true,
   setTimerSlack: true,

@@ -1,9 +1,6 @@
 // File I/O straight between a descriptor and shared memory, without a copy in between.
 import { type ArenaHandle, addon } from './addon.js';
 
-/** Of one receiveScattered(). */
-export const RECEIVE_RANGES_MAX = 256;
-
 /**
  * Consecutive segments of shared memory seen as one range of bytes. Each thread makes its own over views of the same
  * SharedArrayBuffers. All calls block the thread: never make them on an event loop that serves others.
@@ -67,29 +64,32 @@ export class Arena {
   }
 
   /**
-   * As receive(), into several ranges of the arena, one after the other.
-   * @param pairs (offsetBytes, lengthBytes) each, the first `count`: 1 to RECEIVE_RANGES_MAX. All but the first begin, and
-   *   all but the last end, at a multiple of `unit`.
+   * As receive(), into pages of 4 KiB of the arena.
+   * @param pages their numbers. Bytes `from` to below `until` of what they make up, in this order, are received, and
+   *   after them comes the buffer; if they are longer than 1 MiB, perhaps a part of them only, and nothing after it.
+   * @param unit 1 to 4096.
    */
-  receiveScattered(
+  receivePages(
     fd: number,
-    pairs: Float64Array,
-    count: number,
-    unit: number,
-    buffer: Uint8Array,
+    pages: Uint32Array,
     from: number,
     until: number,
+    unit: number,
+    buffer: Uint8Array,
+    bufferFrom: number,
+    bufferUntil: number,
     patienceUs: number,
   ): number {
-    return addon.arenaReceiveScattered(
+    return addon.arenaReceivePages(
       this.#handle,
       fd,
-      pairs,
-      count,
-      unit,
-      buffer,
+      pages,
       from,
       until,
+      unit,
+      buffer,
+      bufferFrom,
+      bufferUntil,
       patienceUs,
     );
   }

@@ -18,7 +18,6 @@ import {
   RECEIVE_BYTES,
   STATUS_PAYLOAD_BYTES_MAX,
   TURN_RECEIVES,
-  UNIT_BYTES,
 } from './limits.js';
 import { awaitBatch } from './patience.js';
 import { Payload } from './payload.js';
@@ -26,7 +25,7 @@ import type { Moved } from './plain-messages.js';
 import { BYTES, COMMAND, COMMAND_FLAG, ERROR } from './protocol.js';
 import { newRequest, Replies } from './replies.js';
 import { headerBytes, readHeader } from './request-header.js';
-import { type Clock, type Storage, sumOfLengths, WALL, type Waiter } from './storage.js';
+import { type Clock, type Storage, WALL, type Waiter } from './storage.js';
 import { Transmission } from './transmission.js';
 
 /** Received through before an export is chosen. */
@@ -211,8 +210,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     }
     const storage = this.#storage;
     if (this.#payload.isComing && storage !== null && this.#payload.error === ERROR.NONE) {
-      const at = storage.place(this.#payload.at);
-      if (at >= 0) return this.#receivePayload(storage, at, patienceUs);
+      if (storage.receives) return this.#receivePayload(storage, patienceUs);
     }
     const headerOnly = this.#largeWrites && !this.#payload.isComing && this.#skip === 0;
     const until = headerOnly ? Math.max(this.#headerBytes(), this.#tail + 1) : RECEIVE_BYTES;
@@ -232,38 +230,19 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
   }
 
   /** The rest of a payload goes straight to its place; the end of a unit that was cut goes through the buffer. */
-  #receivePayload(storage: Storage, at: number, patienceUs: number): number {
+  #receivePayload(storage: Storage, patienceUs: number): number {
     const { arena } = storage;
     const payload = this.#payload;
     const staged = this.#tail - this.#head;
     if (staged === 0) {
-      const count = storage.scatter(payload.at, payload.end);
-      const piece =
-        count > 0
-          ? sumOfLengths(storage.ranges, count)
-          : storage.placeBytes(payload.at, payload.end);
-      const last = payload.at + piece === payload.end;
-      const ahead = last ? (this.#largeWrites ? this.#headerBytes() : RECEIVE_BYTES) : 0;
-      const buffer = this.#buffer;
-      const got =
-        count > 0
-          ? arena.receiveScattered(
-              this.fd,
-              storage.ranges,
-              count,
-              UNIT_BYTES,
-              buffer,
-              0,
-              ahead,
-              patienceUs,
-            )
-          : arena.receive(this.fd, at, piece, UNIT_BYTES, buffer, 0, ahead, patienceUs);
+      const { at, end } = payload;
+      const ahead = this.#largeWrites ? this.#headerBytes() : RECEIVE_BYTES;
+      const got = storage.receive(this.fd, at, end, this.#buffer, ahead, patienceUs);
       if (got > 0) {
-        const direct = Math.min(got, piece);
-        storage.placed(payload.at, direct);
+        const direct = Math.min(got, end - at);
         payload.advance(direct, this.host.nowMs);
         this.#tail = got - direct;
-        this.#drained = got < piece + ahead;
+        this.#drained = got < end - at + ahead;
         return got;
       }
       if (got === 0 || got === GONE) return got;

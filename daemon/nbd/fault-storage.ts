@@ -104,27 +104,22 @@ export class FaultStorage implements Storage {
     return this.below.beginWrite(offset + this.#shift, length);
   }
 
-  place(at: number): number {
-    if (this.#staging !== null || this.#lost.length > 0 || this.#shift % PAGE_BYTES !== 0) {
-      return -1;
-    }
-    return this.below.place(at + this.#shift);
+  get receives(): boolean {
+    const isItself =
+      this.#staging === null && this.#lost.length === 0 && this.#shift % PAGE_BYTES === 0;
+    return isItself && this.below.receives;
   }
 
-  placeBytes(at: number, end: number): number {
-    return this.below.placeBytes(at + this.#shift, end + this.#shift);
-  }
-
-  get ranges(): Float64Array {
-    return this.below.ranges;
-  }
-
-  scatter(at: number, end: number): number {
-    return this.below.scatter(at + this.#shift, end + this.#shift);
-  }
-
-  placed(at: number, length: number): void {
-    this.below.placed(at + this.#shift, length);
+  receive(
+    fd: number,
+    at: number,
+    end: number,
+    buffer: Uint8Array,
+    ahead: number,
+    patienceUs: number,
+  ): number {
+    const shift = this.#shift;
+    return this.below.receive(fd, at + shift, end + shift, buffer, ahead, patienceUs);
   }
 
   /** What is lost is written as it was. */

@@ -21,6 +21,7 @@ import { attempt, extentFrom, PlainStorage, type Storage, type Waiter } from './
 
 export class FileStorage extends PlainStorage implements Storage {
   readonly pieceBytesMax = STAGING_BYTES;
+  readonly receives = false;
   readonly arena: Arena;
   readonly #staging = new Uint8Array(new SharedArrayBuffer(STAGING_BYTES));
   /** Place for what is read next; from the beginning again when everything was sent. */
@@ -72,12 +73,8 @@ export class FileStorage extends PlainStorage implements Storage {
     });
   }
 
-  place(): number {
-    return -1;
-  }
-
-  placeBytes(): number {
-    return 0;
+  receive(): number {
+    throw new RangeError('only store() takes payload');
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {

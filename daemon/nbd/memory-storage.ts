@@ -4,13 +4,14 @@
 import { type Arena, fallocate, nextData, nextHole } from '../../native/index.js';
 import { MemoryBytes } from '../memory-bytes.js';
 import type { WrittenPages } from '../written-pages.js';
-import { READ_RUNS_MAX } from './limits.js';
+import { READ_RUNS_MAX, UNIT_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
 import { attempt, extentFrom, PlainStorage, type Storage } from './storage.js';
 
 export class MemoryStorage extends PlainStorage implements Storage {
   readonly pieceBytesMax = Number.MAX_SAFE_INTEGER;
+  readonly receives = true;
   readonly arena: Arena;
   readonly #bytes: MemoryBytes;
 
@@ -48,16 +49,18 @@ export class MemoryStorage extends PlainStorage implements Storage {
     return ERROR.NONE;
   }
 
-  place(at: number): number {
-    return at;
-  }
-
-  placeBytes(at: number, end: number): number {
-    return end - at;
-  }
-
-  override placed(at: number, length: number): void {
-    this.written.note(at, length);
+  receive(
+    fd: number,
+    at: number,
+    end: number,
+    buffer: Uint8Array,
+    ahead: number,
+    patienceUs: number,
+  ): number {
+    const length = end - at;
+    const got = this.arena.receive(fd, at, length, UNIT_BYTES, buffer, 0, ahead, patienceUs);
+    if (got > 0) this.written.note(at, Math.min(got, length));
+    return got;
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {

@@ -3,7 +3,7 @@
 import type { Arena } from '../../native/index.js';
 import { ERROR } from './protocol.js';
 import type { Replies, Request } from './replies.js';
-import { type Clock, NO_RANGES, type Storage } from './storage.js';
+import type { Clock, Storage } from './storage.js';
 
 const BUFFER_BYTES_MIN = 256 * 1024;
 
@@ -25,7 +25,7 @@ export interface Witness {
 
 export class RecordingStorage implements Storage {
   readonly pieceBytesMax: number;
-  readonly ranges = NO_RANGES;
+  readonly receives = false;
   #writeId = 0;
   /** The base's ids of writes that were not replied to, and whether FUA was asked for. */
   readonly #unreplied = new Map<number, { readonly base: number; fua: boolean }>();
@@ -83,21 +83,8 @@ export class RecordingStorage implements Storage {
     return this.base.beginWrite(offset, length);
   }
 
-  scatter(): number {
-    return 0;
-  }
-
-  /** Payload does not pass by. */
-  place(): number {
-    return -1;
-  }
-
-  placeBytes(): number {
-    return 0;
-  }
-
-  placed(): void {
-    // nothing is
+  receive(): number {
+    throw new RangeError('only store() takes payload');
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {

@@ -55,16 +55,20 @@ export interface Storage {
   canWrite(length: number): boolean;
   /** Payload for this range is about to come. @returns an NBD error */
   beginWrite(offset: number, length: number): number;
-  /** Where in the arena payload for `at` may be received, at the same place within 4 KiB; -1: only store() takes it. */
-  place(at: number): number;
-  /** How many bytes from place(at) on are in one piece, up to that for `end`. */
-  placeBytes(at: number, end: number): number;
-  /** Where payload goes that place() has in several pieces: pairs of place and length. */
-  readonly ranges: Float64Array;
-  /** Fills `ranges` for payload from `at` to `end`, or as much of it as they hold. @returns how many; 0: place() says it all */
-  scatter(at: number, end: number): number;
-  /** Payload was received there, from place(at) on. */
-  placed(at: number, length: number): void;
+  /** Whether payload of the write can come straight to where it belongs, by receive(); otherwise only store() takes it. */
+  readonly receives: boolean;
+  /**
+   * Receives payload from `at` to below `end`, in whole units, and up to `ahead` bytes after it into the buffer's beginning.
+   * @returns bytes, of both; 0, WOULD_BLOCK or GONE as Arena.receive()
+   */
+  receive(
+    fd: number,
+    at: number,
+    end: number,
+    buffer: Uint8Array,
+    ahead: number,
+    patienceUs: number,
+  ): number;
   /** Payload that was received elsewhere. @returns an NBD error */
   store(at: number, bytes: Uint8Array, from: number, until: number): number;
   /** All of the payload is there. @returns an NBD error, or -id if it comes later (see Waiter) */
@@ -92,19 +96,8 @@ export interface Storage {
   close(): void;
 }
 
-/** Of a storage that scatters nothing. */
-export const NO_RANGES = new Float64Array(0);
-
-/** Of pairs of place and length. */
-export function sumOfLengths(ranges: Float64Array, count: number): number {
-  let sum = 0;
-  for (let i = 0; i < count; i++) sum += ranges[2 * i + 1] ?? 0;
-  return sum;
-}
-
 /** What a storage does that asks nobody, delays nothing and keeps nothing. */
 export abstract class PlainStorage {
-  readonly ranges = NO_RANGES;
   clock: Clock = WALL;
   readonly writeId: number = 0;
 
@@ -118,14 +111,6 @@ export abstract class PlainStorage {
 
   beginWrite(): number {
     return ERROR.NONE;
-  }
-
-  scatter(): number {
-    return 0;
-  }
-
-  placed(_at: number, _length: number): void {
-    // it is where it belongs
   }
 
   abortWrite(): void {

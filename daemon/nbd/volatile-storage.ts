@@ -3,15 +3,8 @@
 
 import { SLOT_BYTES, ZERO_SLOTS } from '../../engine/block/cache-slots.js';
 import { FOUND, Incoming, type VolatileCache } from '../../engine/block/volatile-cache.js';
-import {
-  type Arena,
-  NativeError,
-  nextData,
-  nextHole,
-  preadInto,
-  RECEIVE_RANGES_MAX,
-} from '../../native/index.js';
-import { REPLY_PIECES, REPLY_ROOM_PIECES, STAGING_BYTES } from './limits.js';
+import { type Arena, NativeError, nextData, nextHole, preadInto } from '../../native/index.js';
+import { REPLY_PIECES, REPLY_ROOM_PIECES, STAGING_BYTES, UNIT_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
 import { attempt, type Clock, extentFrom, type Storage, WALL } from './storage.js';
@@ -27,7 +20,7 @@ export class VolatileStorage implements Storage {
   clock: Clock = WALL;
   readonly pieceBytesMax = STAGING_BYTES;
   writeId = 0;
-  readonly ranges = new Float64Array(2 * RECEIVE_RANGES_MAX);
+  readonly receives = true;
   readonly #incoming = new Incoming();
   /** Pairs of first slot and count. */
   readonly #pinned = new Uint32Array(2 * REPLY_PIECES);
@@ -108,20 +101,27 @@ export class VolatileStorage implements Storage {
     return this.cache.begin(this.#incoming, offset, length) ? ERROR.NONE : ERROR.ENOMEM;
   }
 
-  place(at: number): number {
-    return this.#incoming.place(at);
-  }
-
-  placeBytes(at: number, end: number): number {
-    return this.#incoming.placeBytes(at, end);
-  }
-
-  scatter(at: number, end: number): number {
-    return this.#incoming.scatter(at, end, this.ranges);
-  }
-
-  placed(): void {
-    // it is seen at the end of the write
+  receive(
+    fd: number,
+    at: number,
+    end: number,
+    buffer: Uint8Array,
+    ahead: number,
+    patienceUs: number,
+  ): number {
+    const { slots } = this.#incoming;
+    const first = this.#incoming.firstByte;
+    return this.arena.receivePages(
+      fd,
+      slots,
+      at - first,
+      end - first,
+      UNIT_BYTES,
+      buffer,
+      0,
+      ahead,
+      patienceUs,
+    );
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {

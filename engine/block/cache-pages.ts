@@ -27,6 +27,15 @@ export class CachePages {
     if (entry === FLOOR) this.#used[page >>> GROUP_SHIFT]--;
   }
 
+  /** set(), for pages that follow each other, none to FLOOR. */
+  setAll(first: number, entries: Uint32Array, count: number): void {
+    const newest = this.#newest;
+    for (let i = 0; i < count; i++) {
+      if (newest[first + i] === FLOOR) this.#used[(first + i) >>> GROUP_SHIFT]++;
+      newest[first + i] = entries[i];
+    }
+  }
+
   /** The first page from `page` to below `end` that has an entry; `end` if there is none. */
   nextUsed(page: number, end: number): number {
     while (page < end) {

@@ -68,6 +68,20 @@ export class CacheSlots {
     return this.#fresh++;
   }
 
+  /** take(), so many times. @throws RangeError */
+  takeAll(into: Uint32Array, count: number): void {
+    const warm = this.#warm;
+    let first = this.#warmFirst;
+    const fromWarm = Math.min(count, this.#warmCount);
+    for (let i = 0; i < fromWarm; i++) {
+      into[i] = warm[first++];
+      if (first === warm.length) first = 0;
+    }
+    this.#warmFirst = first;
+    this.#warmCount -= fromWarm;
+    for (let i = fromWarm; i < count; i++) into[i] = this.take();
+  }
+
   /** @param cold its memory goes back to the host, at the next settle() at the latest */
   release(slot: number, cold: boolean): void {
     if (this.#pins[slot] > 0) {

@@ -30,6 +30,11 @@ export class Incoming {
   slots = new Uint32Array(64);
   count = 0;
 
+  /** Where on the disk its first page begins. */
+  get firstByte(): number {
+    return this.offset - (this.offset % SLOT_BYTES);
+  }
+
   /** Where a byte of the payload goes in the arena. */
   place(at: number): number {
     const nth = Math.floor(at / SLOT_BYTES) - Math.floor(this.offset / SLOT_BYTES);
@@ -46,31 +51,6 @@ export class Incoming {
     )
       page++;
     return Math.min((page + 1) * SLOT_BYTES, end) - at;
-  }
-
-  /**
-   * Where the payload from `at` to `end` goes, if that is in several pieces.
-   * @param ranges gets pairs (place, length), as many as it holds
-   * @returns how many; 0 if it is one piece
-   */
-  scatter(at: number, end: number, ranges: Float64Array): number {
-    const { slots } = this;
-    const first = Math.floor(this.offset / SLOT_BYTES);
-    const last = Math.ceil(end / SLOT_BYTES) - 1 - first;
-    let nth = Math.floor(at / SLOT_BYTES) - first;
-    let count = 0;
-    for (let from = at; from < end && count < ranges.length; count += 2) {
-      const slot = slots[nth];
-      const before = slot - nth;
-      do nth++;
-      while (nth <= last && slots[nth] === before + nth);
-      const until = nth > last ? end : (first + nth) * SLOT_BYTES;
-      if (count === 0 && until === end) return 0;
-      ranges[count] = slot * SLOT_BYTES + (count === 0 ? at % SLOT_BYTES : 0);
-      ranges[count + 1] = until - from;
-      from = until;
-    }
-    return count / 2;
   }
 }
 
@@ -178,7 +158,7 @@ export class VolatileCache {
     incoming.offset = offset;
     incoming.length = length;
     incoming.count = count;
-    for (let i = 0; i < count; i++) incoming.slots[i] = this.slots.take();
+    this.slots.takeAll(incoming.slots, count);
     return true;
   }
 
@@ -209,7 +189,8 @@ export class VolatileCache {
       throw error;
     }
     const seq = this.#log.append(KIND.DATA, offset, end, this.#isAtomic(offset, end));
-    for (let i = 0; i < count; i++) this.#push(first + i, incoming.slots[i]);
+    this.#log.pushAll(incoming.slots, count);
+    this.#pages.setAll(first, incoming.slots, count);
     this.#incomingPages -= count;
     incoming.count = 0;
     this.#makeRoom(0);

@@ -78,6 +78,19 @@ export class WriteLog {
     this.entryCount++;
   }
 
+  /** push(), so many times. */
+  pushAll(entries: Uint32Array, count: number): void {
+    const ring = this.#entries;
+    let next = this.#entryNext;
+    for (let i = 0; i < count; i++) {
+      ring[next++] = entries[i];
+      if (next === ring.length) next = 0;
+    }
+    this.#entryNext = next;
+    this.#entryCounts[(this.tail - 1) & this.#mask] += count;
+    this.entryCount += count;
+  }
+
   /** Forgets the oldest write. */
   shift(): void {
     this.entryCount -= this.entries(this.head);

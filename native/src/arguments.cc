@@ -115,32 +115,31 @@ std::string Arguments::Text(size_t index, const char* name, size_t max_bytes) {
   return result;
 }
 
-std::span<uint8_t> Arguments::Bytes(size_t index, const char* name) {
+template <typename T>
+std::span<T> Arguments::Elements(size_t index, const char* name, napi_typedarray_type wanted, const char* expected) {
   if (!ok_) return {};
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
   if (napi_get_typedarray_info(env_, info_[index], &type, &length, &data, nullptr, nullptr) != napi_ok ||
-      type != napi_uint8_array) {
-    Wrong(EINVAL, index, name, "a Uint8Array");
+      type != wanted) {
+    Wrong(EINVAL, index, name, expected);
     return {};
   }
   if (data == nullptr) length = 0;
-  return {static_cast<uint8_t*>(data), length};
+  return {static_cast<T*>(data), length};
+}
+
+std::span<uint8_t> Arguments::Bytes(size_t index, const char* name) {
+  return Elements<uint8_t>(index, name, napi_uint8_array, "a Uint8Array");
 }
 
 std::span<double> Arguments::Doubles(size_t index, const char* name) {
-  if (!ok_) return {};
-  napi_typedarray_type type;
-  size_t length = 0;
-  void* data = nullptr;
-  if (napi_get_typedarray_info(env_, info_[index], &type, &length, &data, nullptr, nullptr) != napi_ok ||
-      type != napi_float64_array) {
-    Wrong(EINVAL, index, name, "a Float64Array");
-    return {};
-  }
-  if (data == nullptr) length = 0;
-  return {static_cast<double*>(data), length};
+  return Elements<double>(index, name, napi_float64_array, "a Float64Array");
+}
+
+std::span<uint32_t> Arguments::Words(size_t index, const char* name) {
+  return Elements<uint32_t>(index, name, napi_uint32_array, "a Uint32Array");
 }
 
 void* Arguments::External(size_t index, const char* name) {

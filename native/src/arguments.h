@@ -44,6 +44,8 @@ class Arguments {
   std::span<uint8_t> Bytes(size_t index, const char* name);
   // The elements of a Float64Array. Other threads may be changing them: read each once.
   std::span<double> Doubles(size_t index, const char* name);
+  // The elements of a Uint32Array, as Doubles().
+  std::span<uint32_t> Words(size_t index, const char* name);
   // The pointer inside an external value made by this addon.
   void* External(size_t index, const char* name);
 
@@ -55,6 +57,8 @@ class Arguments {
   napi_value Result(double value) const;
 
  private:
+  template <typename T>
+  std::span<T> Elements(size_t index, const char* name, napi_typedarray_type wanted, const char* expected);
   void Wrong(int error, size_t index, const char* name, const std::string& expected);
   std::string Show(size_t index) const;
 

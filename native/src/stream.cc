@@ -22,7 +22,8 @@ constexpr double kWouldBlock = -1;  // the same numbers in native/stream.ts
 constexpr double kGone = -2;
 constexpr int kMaxPieces = 512;      // of one sendmsg; Linux takes 1024
 constexpr int kMaxReceivePieces = 256;  // of one recvmsg
-constexpr uint64_t kMaxRanges = 256;    // of one receive; the same number in native/arena.ts
+constexpr uint64_t kMaxRanges = 258;    // of one receive: kMaxReceiveBytes of pages that begin inside of one
+constexpr uint64_t kPageBytes = 4096;   // the same number in native/arena.ts
 constexpr uint64_t kMaxReceiveBytes = 1024 * 1024;  // after which others get their turn
 constexpr int64_t kHurryBytes = 64 * 1024;
 // Each look takes the client's CPU a little time, and this one that much.
@@ -50,23 +51,30 @@ uint64_t WholeUnits(uint64_t at, uint64_t wanted, uint64_t available, uint64_t u
   return end > at ? end - at : 0;
 }
 
-// A range of the arena, or several that are filled one after the other: a list of pairs (offset, length).
+// A range of the arena, or several that are filled one after the other.
 class Target {
  public:
   Target(const Arena& arena, uint64_t at, uint64_t length) : arena_(arena), at_(at), length_(length) {}
 
-  // All pairs must lie in the arena. Other threads could change them, so each is read once.
-  bool Set(std::span<const double> pairs, uint64_t count) {
-    for (uint64_t index = 0; index < count; index++) {
-      if (!ToInteger(pairs[2 * index], kMaxSafeInteger, &ranges_[index].at) ||
-          !ToInteger(pairs[2 * index + 1], kMaxSafeInteger, &ranges_[index].length) ||
-          !arena_.Contains(ranges_[index].at, ranges_[index].length)) {
-        return false;
+  // Bytes `from` to below `until` of what the pages make up in their order, or as much of it as one receive takes. Other
+  // threads could change the pages, so each is read once. False if one does not lie in the arena.
+  bool Set(std::span<const uint32_t> pages, uint64_t from, uint64_t until) {
+    while (from < until) {
+      uint64_t within = from % kPageBytes;
+      uint64_t at = uint64_t{pages[from / kPageBytes]} * kPageBytes + within;
+      uint64_t length = std::min(kPageBytes - within, until - from);
+      if (!arena_.Contains(at, length)) return false;
+      if (count_ > 0 && ranges_[count_ - 1].at + ranges_[count_ - 1].length == at) {
+        ranges_[count_ - 1].length += length;
+      } else if (count_ < kMaxRanges) {
+        ranges_[count_++] = {at, length};
+      } else {
+        break;
       }
-      length_ += ranges_[index].length;
+      length_ += length;
+      from += length;
     }
-    at_ = count > 0 ? ranges_[0].at : 0;
-    count_ = count;
+    at_ = count_ > 0 ? ranges_[0].at : 0;
     return true;
   }
 
@@ -202,23 +210,26 @@ napi_value ArenaReceive(const Napi::CallbackInfo& info) {
   return Receive(args, fd, Target(*arena, at, length), unit, buffer.subspan(from, until - from), patience);
 }
 
-// arenaReceiveScattered(arena, fd, pairs, count, unit, buffer, from, until, patienceUs): the same into several ranges of
-// the arena.
-napi_value ArenaReceiveScattered(const Napi::CallbackInfo& info) {
+// arenaReceivePages(arena, fd, pages, from, until, unit, buffer, bufferFrom, bufferUntil, patienceUs): the same into pages of
+// the arena, a Uint32Array of their numbers: into bytes `from` to below `until` of what they make up in that order.
+napi_value ArenaReceivePages(const Napi::CallbackInfo& info) {
   Arguments args(info, "recvmsg");
   auto* arena = static_cast<Arena*>(args.External(0, "arena"));
   int fd = args.Descriptor(1, "fd");
-  std::span<double> pairs = args.Doubles(2, "pairs");
-  uint64_t count = args.Integer(3, "count", 1, std::min<uint64_t>(kMaxRanges, pairs.size() / 2));
-  uint64_t unit = args.Integer(4, "unit", 1, uint64_t{1} << 30);
-  std::span<uint8_t> buffer = args.Bytes(5, "buffer");
-  uint64_t from = args.Integer(6, "from", 0, buffer.size());
-  uint64_t until = args.Integer(7, "until", from, buffer.size());
-  Patience patience(args.Integer(8, "patienceUs", 0, kMaxPatienceUs));
+  std::span<uint32_t> pages = args.Words(2, "pages");
+  uint64_t from = args.Integer(3, "from", 0, pages.size() * kPageBytes);
+  uint64_t until = args.Integer(4, "until", from, pages.size() * kPageBytes);
+  uint64_t unit = args.Integer(5, "unit", 1, kPageBytes);
+  std::span<uint8_t> buffer = args.Bytes(6, "buffer");
+  uint64_t buffer_from = args.Integer(7, "bufferFrom", 0, buffer.size());
+  uint64_t buffer_until = args.Integer(8, "bufferUntil", buffer_from, buffer.size());
+  Patience patience(args.Integer(9, "patienceUs", 0, kMaxPatienceUs));
   if (!args.ok()) return args.Undefined();
   Target target(*arena, 0, 0);
-  if (!target.Set(pairs, count)) return args.Fail(EINVAL, "recvmsg: a pair is no range of the arena");
-  return Receive(args, fd, target, unit, buffer.subspan(from, until - from), patience);
+  if (!target.Set(pages, from, until)) return args.Fail(EINVAL, "recvmsg: one of the pages does not lie in the arena");
+  std::span<uint8_t> rest = buffer.subspan(buffer_from, buffer_until - buffer_from);
+  if (target.length() < until - from) rest = {};
+  return Receive(args, fd, target, unit, rest, patience);
 }
 
 // waitWhileUnread(fd, enough, patienceUs): waits until the peer has read all that was sent, or `enough` bytes have come, or
@@ -312,7 +323,7 @@ napi_value ArenaSend(const Napi::CallbackInfo& info) {
 
 void ExportStream(napi_env env, napi_value exports) {
   ExportAll(env, exports, {Export<ArenaReceive>("arenaReceive"),
-                           Export<ArenaReceiveScattered>("arenaReceiveScattered"), Export<ArenaSend>("arenaSend"),
+                           Export<ArenaReceivePages>("arenaReceivePages"), Export<ArenaSend>("arenaSend"),
                            Export<WaitWhileUnread>("waitWhileUnread")});
 }
 

@@ -105,26 +105,63 @@ test('one call fills the rest of a payload, across segments, and then the buffer
   t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 100, 0), 0);
 });
 
-test('ranges are filled one after the other, in whole units, and then the buffer', async (t) => {
+test('pages are filled one after the other, in whole units, and then the buffer', async (t) => {
   const { fd, client } = await connected(t);
-  const { arena, bytes } = newArena();
+  const { arena, bytes } = newArena(6 * PAGE_BYTES);
   const buffer = new Uint8Array(100);
-  // The third one crosses from one segment into the other.
-  const pairs = Float64Array.from([1536, 512, 0, 1024, PAGE_BYTES - 512, 1024]);
-  await sent(client, Buffer.from([...Buffer.alloc(512, 1), ...Buffer.alloc(700, 2)]));
-  t.is(arena.receiveScattered(fd, pairs, 3, 512, buffer, 0, 100, 0), 1024);
+  // The third page lies in the other segment, behind the second.
+  const pages = Uint32Array.from([5, 2, 3, 0]);
+  await sent(client, Buffer.from([...Buffer.alloc(512, 1), ...Buffer.alloc(4196, 2)]));
+  const from = PAGE_BYTES - 512;
+  const until = 3 * PAGE_BYTES + 1024;
+  t.is(arena.receivePages(fd, pages, from, until, 512, buffer, 0, 100, 0), 512 + PAGE_BYTES);
+  const page = (number: number) => [
+    bytes[number * PAGE_BYTES],
+    bytes[number * PAGE_BYTES + PAGE_BYTES - 1],
+  ];
+  t.deepEqual([5, 2, 3, 0].map(page), [
+    [0, 1],
+    [2, 2],
+    [0, 0],
+    [0, 0],
+  ]);
+  await sent(client, Buffer.from([...Buffer.alloc(3996, 3), ...Buffer.alloc(1024, 4), 5]));
+  const rest = 2 * PAGE_BYTES;
+  t.is(arena.receivePages(fd, pages, rest, until, 512, buffer, 0, 100, 0), PAGE_BYTES + 1025);
+  t.deepEqual([1, 2, 3].map(page), [
+    [0, 0],
+    [2, 2],
+    [2, 3],
+  ]);
   t.deepEqual(
-    [0, 511, 512, 1535, 1536, 2047].map((at) => bytes[at]),
-    [2, 2, 0, 0, 1, 1],
-  );
-  await sent(client, Buffer.from([...Buffer.alloc(836, 3), ...Buffer.alloc(512, 4), 5]));
-  const rest = Float64Array.from([512, 512, PAGE_BYTES - 512, 1024]);
-  t.is(arena.receiveScattered(fd, rest, 2, 512, buffer, 0, 100, 0), 1537);
-  t.deepEqual(
-    [512, 699, 700, 1023, PAGE_BYTES - 512, PAGE_BYTES, PAGE_BYTES + 511].map((at) => bytes[at]),
-    [2, 2, 3, 3, 3, 4, 4],
+    [0, 1023, 1024].map((at) => bytes[at]),
+    [4, 4, 0],
   );
   t.is(buffer[0], 5);
+});
+
+test('more pages than one receive takes', async (t) => {
+  const { fd, client } = await connected(t);
+  const count = 300;
+  const { arena, bytes } = newArena(2 * count * PAGE_BYTES);
+  const pages = Uint32Array.from({ length: count }, (_, i) => 2 * i);
+  const buffer = new Uint8Array(100);
+  const payload = Buffer.from(
+    Uint8Array.from({ length: count * PAGE_BYTES + 7 }, (_, i) => i / 4096),
+  );
+  client.write(payload);
+  let done = 0;
+  while (done < payload.length) {
+    const got = arena.receivePages(fd, pages, done, count * PAGE_BYTES, 512, buffer, 0, 7, 0);
+    if (got > 0) done += got;
+    await sleep(0);
+  }
+  t.is(done, payload.length);
+  t.deepEqual([...buffer.subarray(0, 7)], [...payload.subarray(-7)]);
+  const kept = Buffer.concat(
+    [...pages].map((page) => bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)),
+  );
+  t.true(kept.equals(payload.subarray(0, -7)));
 });
 
 test('a send gathers from buffer and arena, and tells when the socket is full or gone', async (t) => {
@@ -199,12 +236,12 @@ test('wrong ranges are refused before anything moves', async (t) => {
   );
   refuses(t, 'EINVAL', 'until is 11', () => arena.receive(fd, 0, 1, 512, buffer, 0, 11, 0));
   refuses(t, 'EINVAL', 'from is 11', () => arena.receive(fd, 0, 1, 512, buffer, 11, 11, 0));
-  const scattered = (count: number, ...pairs: number[]) =>
-    arena.receiveScattered(fd, Float64Array.from(pairs), count, 1, buffer, 0, 1, 0);
-  refuses(t, 'EINVAL', 'a pair is no range', () => scattered(2, 0, 1, 2 * PAGE_BYTES, 1));
-  refuses(t, 'EINVAL', 'a pair is no range', () => scattered(1, -1, 1));
-  refuses(t, 'EINVAL', 'count is 2', () => scattered(2, 0, 1));
-  refuses(t, 'EINVAL', 'count is 0', () => scattered(0, 0, 1));
+  const intoPages = (pages: readonly number[], from: number, until: number) =>
+    arena.receivePages(fd, Uint32Array.from(pages), from, until, 1, buffer, 0, 1, 0);
+  refuses(t, 'EINVAL', 'one of the pages', () => intoPages([0, 2], 0, PAGE_BYTES + 1));
+  refuses(t, 'EINVAL', 'one of the pages', () => intoPages([2 ** 32 - 1], 0, 1));
+  refuses(t, 'EINVAL', 'until is 4097', () => intoPages([0], 0, PAGE_BYTES + 1));
+  refuses(t, 'EINVAL', 'from is 4097', () => intoPages([0], PAGE_BYTES + 1, PAGE_BYTES + 1));
   refuses(t, 'EBADF', '', () => arena.receive(closedDescriptor(), 0, 0, 1, buffer, 0, 1, 0));
 });
 
