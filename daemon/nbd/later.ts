@@ -35,12 +35,12 @@ export class Later {
   /** @param request is copied */
   park(request: Request, error: number | null, writeIds: readonly number[], nowUs: number): void {
     const dueUs = nowUs + request.delayUs;
-    this.#insert({ request: copyOf(request), error, writeIds: [...writeIds], dueUs });
+    this.#insert({ request: copyOf(request), error, writeIds, dueUs });
   }
 
   /** Keeps it until release(). @param request is copied */
   hold(id: number, request: Request, writeIds: readonly number[]): void {
-    this.#held.set(id, { request: copyOf(request), writeIds: [...writeIds] });
+    this.#held.set(id, { request: copyOf(request), writeIds });
   }
 
   /** It can be answered now. */

@@ -16,6 +16,7 @@ import {
 import { type Replies, type Request, STYLE } from './replies.js';
 import { replyExtents } from './status-reply.js';
 import type { Storage } from './storage.js';
+import { WriteIds } from './write-ids.js';
 
 export class Transmission {
   /** What is left of a request that takes several turns: READ from a file, TRIM, WRITE_ZEROES. */
@@ -23,8 +24,8 @@ export class Transmission {
   #end = 0;
   readonly #lengths = new Float64Array(EXTENTS_MAX);
   /** Writes of the request under way, and those whose replies wait to be sent. */
-  readonly #writeIds: number[] = [];
-  readonly #owed: number[] = [];
+  readonly #writeIds = new WriteIds();
+  readonly #owed = new WriteIds();
 
   constructor(
     private readonly exported: Export,
@@ -89,7 +90,7 @@ export class Transmission {
       this.#perform();
       return;
     }
-    this.#writeIds.push(...writeIds);
+    for (const id of writeIds) this.#writeIds.add(id);
     this.answer(error);
   }
 
@@ -106,22 +107,22 @@ export class Transmission {
     const { request, replies } = this;
     const ids = this.#writeIds;
     if (error < 0) {
-      this.later.hold(-error, request, ids);
+      this.later.hold(-error, request, ids.list());
     } else if (request.delayUs > 0) {
-      this.later.park(request, error, ids, this.storage.clock.nowUs());
+      this.later.park(request, error, ids.list(), this.storage.clock.nowUs());
     } else {
-      if (ids.length > 0) this.#owed.push(...ids);
+      this.#owed.addAll(ids);
       const { type } = request;
       replies.done(request, error, type === COMMAND.READ || type === COMMAND.BLOCK_STATUS);
     }
-    if (ids.length > 0) ids.length = 0;
+    ids.clear();
   }
 
   /** All replies were handed to the client. */
   sent(): void {
-    if (this.#owed.length === 0) return;
-    for (const id of this.#owed) this.storage.replied(id);
-    this.#owed.length = 0;
+    const owed = this.#owed;
+    for (let i = 0; i < owed.count; i++) this.storage.replied(owed.at(i));
+    owed.clear();
   }
 
   /** It is to be durable before its reply. */
@@ -131,7 +132,7 @@ export class Transmission {
 
   #noteWrite(): void {
     const { writeId } = this.storage;
-    if (writeId !== 0) this.#writeIds.push(writeId);
+    if (writeId !== 0) this.#writeIds.add(writeId);
   }
 
   /** Does the next piece of a busy request. @returns false if the connection can only be closed */

@@ -2,7 +2,10 @@
 
 import { type CachePages, FLOOR } from './cache-pages.js';
 import { type CacheSlots, SLOT_BYTES } from './cache-slots.js';
-import { SKIP, type WriteLog } from './write-log.js';
+import { KIND, SKIP, type WriteLog } from './write-log.js';
+
+/** Pages of one write of data: 32 MiB that begin inside of a page. */
+export const WRITE_PAGES_MAX = 8193;
 
 export interface Floor {
   /** Whether a page without an entry reads as zeroes. */
@@ -35,6 +38,8 @@ export class MemoryFloor implements Floor {
   readonly empty = true;
   readonly stores = false;
   readonly #slots: Uint32Array;
+  /** Of the write that settles: its entries, and then the slots that it replaces. */
+  readonly #entries = new Uint32Array(WRITE_PAGES_MAX);
 
   constructor(
     private readonly log: WriteLog,
@@ -47,6 +52,10 @@ export class MemoryFloor implements Floor {
   settle(seq: number): void {
     const { log, pages, slots } = this;
     const first = Math.floor(log.start(seq) / SLOT_BYTES);
+    if (log.kind(seq) === KIND.DATA) {
+      this.#settleData(first, log.readEntries(seq, this.#entries));
+      return;
+    }
     const count = log.entries(seq);
     for (let i = 0; i < count; i++) {
       const entry = log.entry(seq, i);
@@ -59,6 +68,20 @@ export class MemoryFloor implements Floor {
       if (before !== FLOOR) slots.release(before, zero);
     }
     slots.settle();
+  }
+
+  /** Each page has a slot of its own: nothing is left out, nothing is zeroes. */
+  #settleData(first: number, count: number): void {
+    const floor = this.#slots;
+    const entries = this.#entries;
+    let freed = 0;
+    for (let i = 0; i < count; i++) {
+      const before = floor[first + i];
+      floor[first + i] = entries[i];
+      if (before !== FLOOR) entries[freed++] = before;
+    }
+    this.slots.releaseAll(entries, freed);
+    this.slots.settle();
   }
 
   /** The log says so already. */

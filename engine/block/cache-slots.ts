@@ -23,6 +23,8 @@ export class CacheSlots {
   readonly #limit: number;
   /** How often each slot is pinned, and RELEASED. */
   readonly #pins: Uint32Array;
+  /** Pins of all of them. */
+  #pinned = 0;
   /** Free slots that keep their memory, first in, first out. */
   readonly #warm: Uint32Array;
   #warmFirst = 0;
@@ -98,6 +100,22 @@ export class CacheSlots {
     }
   }
 
+  /** release(), of so many slots, none of them cold. */
+  releaseAll(slots: Uint32Array, count: number): void {
+    const warm = this.#warm;
+    if (this.#pinned > 0 || this.#warmCount + count > warm.length) {
+      for (let i = 0; i < count; i++) this.release(slots[i], false);
+      return;
+    }
+    let at = this.#warmFirst + this.#warmCount;
+    if (at >= warm.length) at -= warm.length;
+    for (let i = 0; i < count; i++) {
+      warm[at++] = slots[i];
+      if (at === warm.length) at = 0;
+    }
+    this.#warmCount += count;
+  }
+
   /** Gives memory back that release() has collected. */
   settle(): void {
     if (this.#punchCount === 0) return;
@@ -109,10 +127,12 @@ export class CacheSlots {
   }
 
   pin(first: number, count: number): void {
+    this.#pinned += count;
     for (let slot = first; slot < first + count; slot++) this.#pins[slot]++;
   }
 
   unpin(first: number, count: number): void {
+    this.#pinned -= count;
     for (let slot = first; slot < first + count; slot++) {
       if (--this.#pins[slot] !== RELEASED) continue;
       this.#pins[slot] = 0;

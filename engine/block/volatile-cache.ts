@@ -13,7 +13,7 @@
 
 import { createMemory, type Memory } from '../../native/index.js';
 import { imageOf, pendingOf } from './cache-cut.js';
-import { type Floor, MemoryFloor } from './cache-floor.js';
+import { type Floor, MemoryFloor, WRITE_PAGES_MAX } from './cache-floor.js';
 import { CachePages, FLOOR } from './cache-pages.js';
 import { CacheSlots, SLOT_BYTES, ZERO_SLOTS } from './cache-slots.js';
 import { FileFloor } from './file-floor.js';
@@ -68,8 +68,6 @@ export interface CacheShape {
 /** What locate() has found. */
 export const FOUND = { SLOTS: 0, ZEROES: 1, FLOOR: 2 } as const;
 
-/** Pages that an incoming write can have: 32 MiB that begin inside of a page. */
-const INCOMING_PAGES_MAX = 8193;
 const WRITES_MAX = 2 ** 22;
 /** Twice the usual, as there may be at most 1024: the cache of a disk of 1 TiB needs more. */
 const SEGMENT_BYTES = 2 ** 31;
@@ -77,7 +75,7 @@ const SEGMENT_BYTES = 2 ** 31;
 /** Pages of all writes together whose payload is awaited: 1 GiB. */
 const AWAITED_PAGES_MAX = 2 ** 18;
 /** One more finds room beside them, if it ends at once: zeroes. */
-const INCOMING_PAGES_TOTAL = AWAITED_PAGES_MAX + INCOMING_PAGES_MAX;
+const INCOMING_PAGES_TOTAL = AWAITED_PAGES_MAX + WRITE_PAGES_MAX;
 
 export class VolatileCache {
   /** What locate() has found, and where in the arena it lies. */
@@ -104,7 +102,7 @@ export class VolatileCache {
   ) {
     const { sizeBytes, unitBytes, versionPages } = shape;
     const pageCount = sizeBytes / SLOT_BYTES;
-    const logPages = versionPages + INCOMING_PAGES_MAX;
+    const logPages = versionPages + WRITE_PAGES_MAX;
     // A cut needs as many slots again as the log has.
     const slotCount =
       ZERO_SLOTS +

@@ -136,6 +136,18 @@ export class WriteLog {
     return this.#entries[at < this.#entries.length ? at : at - this.#entries.length];
   }
 
+  /** All entries of a write. @returns how many */
+  readEntries(seq: number, into: Uint32Array): number {
+    const ring = this.#entries;
+    const count = this.entries(seq);
+    let at = this.#entryFirsts[seq & this.#mask];
+    for (let i = 0; i < count; i++) {
+      into[i] = ring[at++];
+      if (at === ring.length) at = 0;
+    }
+    return count;
+  }
+
   isAtomic(seq: number): boolean {
     return (this.#flags[seq & this.#mask] & ATOMIC) !== 0;
   }
