@@ -10,6 +10,7 @@ import type {
   Turn,
 } from './connection-host.js';
 import { Handshake } from './handshake.js';
+import { Holding } from './holding.js';
 import { Later } from './later.js';
 import {
   DIRECT_WRITE_BYTES,
@@ -51,6 +52,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
   #leaving = false;
   #startingTls = false;
   readonly #payload = new Payload();
+  readonly #holding = new Holding();
   #largeWrites = false;
   /** There is no memory for the payload of the WRITE that is next. */
   #isShort = false;
@@ -142,18 +144,12 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     let held = 0;
     for (let i = 0; i < TURN_RECEIVES; i++) {
       const more = this.#consume();
-      // Replies can wait for more of a payload that is there already, but not for the client, which may wait for them. A
-      // client with a CPU of its own goes on the sooner.
-      const holds =
-        this.#payload.isComing &&
-        !more &&
-        !this.#replies.empty &&
-        !this.host.patience.isAllowed &&
-        held < HELD_RECEIVES_MAX;
-      if (holds && this.#receiveNow() > 0) {
+      const holds = this.#payload.isComing && !more && !this.#replies.empty;
+      if (holds && held < HELD_RECEIVES_MAX && this.#receiveHolding() > 0) {
         held++;
         continue;
       }
+      this.#holding.ended(held);
       held = 0;
       if (!this.#replies.send(this.#arena(), this.fd)) return 'closed';
       if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
@@ -183,9 +179,16 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     return turn;
   }
 
-  /** @returns as #receive(); WOULD_BLOCK if the last time has got all that was there */
-  #receiveNow(): number {
-    return this.#drained ? WOULD_BLOCK : this.#receive(0);
+  /**
+   * While replies wait: more of a payload that is there already, or, if the client does not wait for them, that is coming.
+   * @returns as #receive(); WOULD_BLOCK if they shall be sent
+   */
+  #receiveHolding(): number {
+    const { patience } = this.host;
+    if (!patience.isAllowed) return this.#drained ? WOULD_BLOCK : this.#receive(0);
+    return this.#largeWrites && this.#holding.isAllowed()
+      ? this.#receive(patience.us)
+      : WOULD_BLOCK;
   }
 
   /** @returns as #receive(); WOULD_BLOCK if the poller shall tell what has come since the last time: mostly nothing */

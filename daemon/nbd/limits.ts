@@ -63,6 +63,8 @@ export const READ_RUNS_MAX = 8;
 export const STAGING_BYTES = 1024 * 1024;
 /** How often a payload is received from while replies wait to be sent. */
 export const HELD_RECEIVES_MAX = 4;
+/** How often in a row they are sent at once, after the client was found to wait for them again and again. */
+export const HOLDS_LEFT_OUT_MAX = 1023;
 /** What one connection may discard, zero or read before others get their turn. */
 export const TURN_BYTES = 16 * 1024 * 1024;
 /** How often one connection is received from before others get their turn. */

@@ -150,6 +150,33 @@ for (const name of ['scratch', 'file', 'cached', 'cached-file']) {
   });
 }
 
+for (const name of ['scratch', 'cached']) {
+  test(`${name}: replies come before a payload that does not, and one by one to who waits for each`, async (t) => {
+    const { socket } = await startNbd(t);
+    const client = await RawClient.attach(t, socket, name);
+    const length = 65536;
+    const payload = (i: number) => Buffer.alloc(length, i);
+    // Many at once, then the header of one more.
+    for (let round = 0; round < 5; round++) {
+      for (let i = 0; i < 15; i++) client.request(WRITE, i * length, length, 0, payload(i));
+      client.request(WRITE, 15 * length, length);
+      for (let i = 0; i < 15; i++) t.is(await client.simple(), 0);
+      client.socket.write(payload(15));
+      t.is(await client.simple(), 0);
+    }
+    // Two at a time: the second has to be answered before there is a third.
+    for (let i = 0; i < 20; i++) {
+      client.request(WRITE, 0, length, 0, payload(16));
+      client.request(WRITE, length, length, 0, payload(17));
+      t.deepEqual([await client.simple(), await client.simple()], [0, 0]);
+    }
+    client.request(READ, 0, SIZE);
+    t.is(await client.simple(), 0);
+    const pages = [16, 17, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map(payload);
+    t.true((await client.read(SIZE)).equals(Buffer.concat(pages)));
+  });
+}
+
 test('a unit that is cut where the receive buffer ends goes on', async (t) => {
   const { socket } = await startNbd(t);
   const client = await RawClient.attach(t, socket, 'scratch');
