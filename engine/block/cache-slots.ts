@@ -3,11 +3,15 @@
 //   slot   0..15            16..limit-1
 //          zeroes, shared   versions and floors of pages, in no order
 //
-// Slots that were given back are taken again in the order in which they came, so that long runs stay
-// together. Some stay in memory; what exceeds that, and what a discard has freed, goes back to the host
-// first. A slot that is being sent is pinned: it is given back when the last pin goes.
+// A slot that was given back keeps its memory, up to some number of them, and is taken again before others. Those that
+// came in runs are kept apart from single ones: large writes take runs, small ones what is left, so that what is large
+// lies together. What small writes have scattered comes together again while there are large ones only: a part of them
+// takes runs that have no memory, and single slots give theirs back to the host instead. A slot that is being sent is
+// pinned: it is given back when the last pin goes.
 
 import { Arena, fallocate, type Mapping } from '../../native/index.js';
+import { COLD_RUN_SLOTS, ColdSlots } from './cold-slots.js';
+import { SlotRing } from './slot-ring.js';
 
 export const SLOT_BYTES = 4096;
 /** Slots 0 to this one below read as zeroes and belong to nobody. */
@@ -15,26 +19,34 @@ export const ZERO_SLOTS = 16;
 
 const RELEASED = 0x80000000;
 
+/** Slots that follow each other are a run from this number on; a write of so many pages is large. */
+const RUN_SLOTS = 8;
+/** So many large writes, and no other between them, are the beginning of many more. */
+const LARGE_IN_A_ROW = 1024;
+/**
+ * For so many single slots that they replace, one is taken in a run without memory. That, and giving another one back,
+ * takes 6 us, which pays off once its page has been written about fifty times, by large writes.
+ */
+const SINGLES_PER_COLD = 4;
+const COLD_CREDIT_MAX = 64;
+
 export class CacheSlots {
   /** The same bytes for I/O: slot S begins at byte S * SLOT_BYTES. */
   readonly arena: Arena;
   readonly #views: readonly Uint8Array[];
   readonly #segmentSlots: number;
-  readonly #limit: number;
   /** How often each slot is pinned, and RELEASED. */
   readonly #pins: Uint32Array;
   /** Pins of all of them. */
   #pinned = 0;
-  /** Free slots that keep their memory, first in, first out. */
-  readonly #warm: Uint32Array;
-  #warmFirst = 0;
-  #warmCount = 0;
-  /** Free slots without memory, last in, first out. */
-  readonly #cold: Uint32Array;
-  #coldCount = 0;
-  /** Slots from here on were never taken. */
-  #fresh = ZERO_SLOTS;
-  /** A run that goes back to the host at the next settle(). */
+  /** Free slots that keep their memory. */
+  readonly #singles: SlotRing;
+  readonly #runs: SlotRing;
+  readonly #cold: ColdSlots;
+  #largeInARow = 0;
+  /** So many of #cold may be taken in runs. */
+  #coldCredit = 0;
+  /** Those that go back to the host at the next settle(). */
   #punchFirst = 0;
   #punchCount = 0;
 
@@ -46,74 +58,91 @@ export class CacheSlots {
   constructor(
     memory: Mapping,
     private readonly fd: number,
-    warmSlots: number,
+    private readonly warmSlots: number,
   ) {
     this.#views = memory.segments.map((segment) => new Uint8Array(segment));
     this.arena = new Arena(this.#views);
     this.#segmentSlots = memory.segmentBytes / SLOT_BYTES;
-    this.#limit = memory.lengthBytes / SLOT_BYTES;
-    this.#pins = new Uint32Array(this.#limit);
-    this.#warm = new Uint32Array(warmSlots);
-    this.#cold = new Uint32Array(this.#limit);
+    const limit = memory.lengthBytes / SLOT_BYTES;
+    this.#pins = new Uint32Array(limit);
+    this.#singles = new SlotRing(warmSlots);
+    this.#runs = new SlotRing(warmSlots);
+    this.#cold = new ColdSlots(ZERO_SLOTS, limit);
   }
 
   /** A slot with any content. @throws RangeError if there is none */
   take(): number {
-    if (this.#warmCount > 0) {
-      this.#warmCount--;
-      const slot = this.#warm[this.#warmFirst++];
-      if (this.#warmFirst === this.#warm.length) this.#warmFirst = 0;
-      return slot;
-    }
-    if (this.#coldCount > 0) return this.#cold[--this.#coldCount];
-    if (this.#fresh === this.#limit) throw new RangeError('no slot is left');
-    return this.#fresh++;
+    if (this.#singles.count > 0) return this.#singles.take();
+    return this.#runs.count > 0 ? this.#runs.take() : this.#cold.take();
   }
 
-  /** take(), so many times. @throws RangeError */
+  /** Slots for the pages of one write. @throws RangeError */
   takeAll(into: Uint32Array, count: number): void {
-    const warm = this.#warm;
-    let first = this.#warmFirst;
-    const fromWarm = Math.min(count, this.#warmCount);
-    for (let i = 0; i < fromWarm; i++) {
-      into[i] = warm[first++];
-      if (first === warm.length) first = 0;
+    let taken = 0;
+    if (count >= RUN_SLOTS) {
+      this.#largeInARow++;
+      taken = this.#runs.takeAll(into, 0, count);
+      while (count - taken >= COLD_RUN_SLOTS && this.#coldCredit >= COLD_RUN_SLOTS) {
+        if (!this.#cold.takeRun(into, taken)) break;
+        taken += COLD_RUN_SLOTS;
+        this.#coldCredit -= COLD_RUN_SLOTS;
+      }
+    } else {
+      this.#largeInARow = 0;
     }
-    this.#warmFirst = first;
-    this.#warmCount -= fromWarm;
-    for (let i = fromWarm; i < count; i++) into[i] = this.take();
+    taken = this.#singles.takeAll(into, taken, count);
+    while (taken < count) into[taken++] = this.take();
   }
 
   /** @param cold its memory goes back to the host, at the next settle() at the latest */
   release(slot: number, cold: boolean): void {
-    if (this.#pins[slot] > 0) {
-      this.#pins[slot] |= RELEASED;
-    } else if (!cold && this.#warmCount < this.#warm.length) {
-      const at = this.#warmFirst + this.#warmCount++;
-      this.#warm[at < this.#warm.length ? at : at - this.#warm.length] = slot;
-    } else {
-      if (slot !== this.#punchFirst + this.#punchCount) {
-        this.settle();
-        this.#punchFirst = slot;
-      }
-      this.#punchCount++;
-    }
+    if (this.#pins[slot] > 0) this.#pins[slot] |= RELEASED;
+    else if (!cold && this.#room() > 0) this.#singles.put(slot);
+    else this.#punch(slot);
   }
 
   /** release(), of so many slots, none of them cold. */
   releaseAll(slots: Uint32Array, count: number): void {
-    const warm = this.#warm;
-    if (this.#pinned > 0 || this.#warmCount + count > warm.length) {
-      for (let i = 0; i < count; i++) this.release(slots[i], false);
-      return;
+    let singles = 0;
+    for (let start = 0; start < count; ) {
+      let end = start + 1;
+      while (end < count && slots[end] === slots[end - 1] + 1) end++;
+      if (end - start >= RUN_SLOTS && !this.#anyPinned(slots, start, end)) {
+        this.#keepRun(slots, start, end);
+      } else {
+        for (let i = start; i < end; i++) this.release(slots[i], false);
+        singles += end - start;
+      }
+      start = end;
     }
-    let at = this.#warmFirst + this.#warmCount;
-    if (at >= warm.length) at -= warm.length;
-    for (let i = 0; i < count; i++) {
-      warm[at++] = slots[i];
-      if (at === warm.length) at = 0;
+    if (this.#largeInARow < LARGE_IN_A_ROW) return;
+    this.#coldCredit = Math.min(this.#coldCredit + singles / SINGLES_PER_COLD, COLD_CREDIT_MAX);
+  }
+
+  #anyPinned(slots: Uint32Array, start: number, end: number): boolean {
+    if (this.#pinned === 0) return false;
+    for (let i = start; i < end; i++) if (this.#pins[slots[i]] > 0) return true;
+    return false;
+  }
+
+  /** A run keeps its memory rather than single slots do. */
+  #keepRun(slots: Uint32Array, start: number, end: number): void {
+    while (this.#room() < end - start && this.#singles.count > 0) this.#punch(this.#singles.take());
+    const kept = Math.min(start + this.#room(), end);
+    this.#runs.putAll(slots, start, kept);
+    for (let i = kept; i < end; i++) this.#punch(slots[i]);
+  }
+
+  #room(): number {
+    return this.warmSlots - this.#singles.count - this.#runs.count;
+  }
+
+  #punch(slot: number): void {
+    if (slot !== this.#punchFirst + this.#punchCount) {
+      this.settle();
+      this.#punchFirst = slot;
     }
-    this.#warmCount += count;
+    this.#punchCount++;
   }
 
   /** Gives memory back that release() has collected. */
@@ -121,8 +150,7 @@ export class CacheSlots {
     if (this.#punchCount === 0) return;
     const first = this.#punchFirst;
     fallocate(this.fd, 'punch', first * SLOT_BYTES, this.#punchCount * SLOT_BYTES);
-    // The first one is taken first.
-    for (let i = this.#punchCount; i > 0; i--) this.#cold[this.#coldCount++] = first + i - 1;
+    for (let i = 0; i < this.#punchCount; i++) this.#cold.put(first + i);
     this.#punchCount = 0;
   }
 

@@ -11,10 +11,10 @@ import {
   preadInto,
   pwriteFrom,
 } from '../../native/index.js';
-import type { Floor } from './cache-floor.js';
+import { type Floor, WRITE_PAGES_MAX } from './cache-floor.js';
 import { type CachePages, FLOOR } from './cache-pages.js';
 import { type CacheSlots, SLOT_BYTES, ZERO_SLOTS } from './cache-slots.js';
-import type { WriteLog } from './write-log.js';
+import { KIND, type WriteLog } from './write-log.js';
 
 const RUN_PIECES_MAX = 1024;
 const ZERO_BYTES = ZERO_SLOTS * SLOT_BYTES;
@@ -32,6 +32,8 @@ export class FileFloor implements Floor {
   #runZero = false;
   #pieces = 0;
   readonly #iov = new Float64Array(2 * RUN_PIECES_MAX);
+  /** Of the write that settles. */
+  readonly #entries = new Uint32Array(WRITE_PAGES_MAX);
 
   /** @param fd stays the caller's */
   constructor(
@@ -49,11 +51,13 @@ export class FileFloor implements Floor {
     else this.#store(seq);
     const first = Math.floor(log.start(seq) / SLOT_BYTES);
     const count = log.entries(seq);
+    const isData = log.kind(seq) === KIND.DATA;
     for (let i = 0; i < count; i++) {
       const entry = log.entry(seq, i);
       if (pages.get(first + i) === entry) pages.set(first + i, FLOOR);
-      if (!log.isZero(entry)) slots.release(entry, false);
+      if (!isData && !log.isZero(entry)) slots.release(entry, false);
     }
+    if (isData) slots.releaseAll(this.#entries, log.readEntries(seq, this.#entries));
     slots.settle();
   }
 

@@ -162,7 +162,7 @@ export class VolatileCache {
 
   /** The write does not take place. */
   abort(incoming: Incoming): void {
-    for (let i = 0; i < incoming.count; i++) this.slots.release(incoming.slots[i], false);
+    this.slots.releaseAll(incoming.slots, incoming.count);
     this.slots.settle();
     this.#incomingPages -= incoming.count;
     incoming.count = 0;

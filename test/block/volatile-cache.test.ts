@@ -286,6 +286,27 @@ test('the memory of versions is bounded, and that of zeroed pages goes back', (t
   disk.close();
 });
 
+test('what small writes have scattered lies together again after many large ones, in no more memory', (t) => {
+  const sizeBytes = 8 * 2 ** 20;
+  const disk = new CacheUnderTest(sizeBytes, 4096, { versionPages: 256 });
+  const pages = sizeBytes / 4096;
+  const large = units(4096, 32, 2);
+  const pieces = (): number => {
+    let count = 0;
+    for (let at = 0; at < sizeBytes; count++) at += disk.cache.locate(at, sizeBytes);
+    return count;
+  };
+  for (let at = 0; at < sizeBytes; at += large.length) disk.write(at, large);
+  // 997 has no divisor in common with the number of pages: each is written three times.
+  for (let i = 0; i < 3 * pages; i++) disk.write(((i * 997) % pages) * 4096, units(4096, 1, 1));
+  t.true(pieces() > pages / 2);
+  for (let i = 0; i < 2500; i++) disk.write(((i * 37) % (pages / 32)) * large.length, large);
+  // Two for each large write.
+  t.true(pieces() <= pages / 16, `${pieces()} pieces`);
+  t.true(disk.cache.residentBytes() <= sizeBytes + 3 * 2 ** 20);
+  disk.close();
+});
+
 test('a slot that is being sent keeps its bytes, however often its page is written meanwhile', (t) => {
   const disk = new CacheUnderTest(SIZE, 4096, { versionPages: 2 });
   disk.write(0, units(4096, 1, 1));
