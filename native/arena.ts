@@ -41,13 +41,14 @@ export class Arena {
 
   /**
    * Receives from a stream socket without sleeping: into a range of the arena first, then into a part of a buffer. The arena
-   * only gets whole units (boundaries at multiples of `unit`) or all the rest of its range; what comes of a unit before its
-   * end stays in the socket.
+   * only gets whole units (boundaries at multiples of `unit`) or all the rest of its range. What comes of a unit before its
+   * end stays in the socket, or, with patience and units of at most 512 bytes, lies in the buffer from `from` on.
    * @param unit 1 to 2^30.
+   * @param until where the buffer's part ends, for what comes after the range.
    * @param patienceUs 0 to 10,000: for how long to ask again and again while nothing comes: until the range is full or has
    *   got about 1 MiB, or for the first bytes if there is no range. 0 takes what is there, and what comes while much does.
-   * @returns bytes received; 0 at the end of the stream, WOULD_BLOCK if nothing is there or less than a unit (receive
-   *   that into the buffer, with length 0), GONE if the peer broke the connection.
+   * @returns bytes received, with those of a unit that was begun; 0 at the end of the stream, WOULD_BLOCK if nothing is
+   *   there or less than a unit (receive that into the buffer, with length 0), GONE if the peer broke the connection.
    * @throws NativeError EINVAL, EBADF, ENOTSOCK, EFAULT if the host has no memory for the arena any more.
    */
   receive(

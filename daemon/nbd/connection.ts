@@ -242,7 +242,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       const ahead = this.#largeWrites ? this.#headerBytes() : RECEIVE_BYTES;
       const got = storage.receive(this.fd, at, end, this.#buffer, ahead, patienceUs);
       if (got > 0) {
-        const direct = Math.min(got, end - at);
+        const direct = payload.wholeUnits(got);
         payload.advance(direct, this.host.nowMs);
         this.#tail = got - direct;
         this.#drained = got < end - at + ahead;

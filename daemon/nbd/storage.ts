@@ -58,7 +58,8 @@ export interface Storage {
   /** Whether payload of the write can come straight to where it belongs, by receive(); otherwise only store() takes it. */
   readonly receives: boolean;
   /**
-   * Receives payload from `at` to below `end`, in whole units, and up to `ahead` bytes after it into the buffer's beginning.
+   * Receives payload from `at` to below `end`, in whole units, and up to `ahead` bytes after it, or the beginning of a unit
+   * whose end has not come, into the buffer's beginning.
    * @returns bytes, of both; 0, WOULD_BLOCK or GONE as Arena.receive()
    */
   receive(

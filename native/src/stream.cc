@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstring>
 
 #include "arena.h"
 #include "arguments.h"
@@ -26,6 +27,7 @@ constexpr uint64_t kMaxRanges = 258;    // of one receive: kMaxReceiveBytes of p
 constexpr uint64_t kPageBytes = 4096;   // the same number in native/arena.ts
 constexpr uint64_t kMaxReceiveBytes = 1024 * 1024;  // after which others get their turn
 constexpr int64_t kHurryBytes = 64 * 1024;
+constexpr uint64_t kMaxBegunBytes = 512;
 // Each look takes the client's CPU a little time, and this one that much.
 constexpr int64_t kUnreadPauseNs = 5000;
 constexpr size_t kTripleNumbers = 3;
@@ -160,37 +162,68 @@ napi_value NothingReceived(Arguments& args, int fd, int available) {
   return args.Result(got < 0 && IsGone(errno) ? kGone : kWouldBlock);
 }
 
-// Into the target first, in whole units, then into `rest`.
-napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit, std::span<uint8_t> rest,
-                   Patience patience) {
+// Copies bytes to byte `at` on of a target that reaches so far.
+void Store(const Target& target, uint64_t at, std::span<const uint8_t> bytes) {
+  while (!bytes.empty()) {
+    iovec piece;
+    target.Gather(at, at + bytes.size(), &piece, 1, &at);
+    memcpy(piece.iov_base, bytes.data(), piece.iov_len);
+    bytes = bytes.subspan(piece.iov_len);
+  }
+}
+
+// Into the target first, in whole units, then into the buffer's first `ahead` bytes.
+//
+// With patience, the beginning of a unit whose end has not come is taken from the socket, too, where it would keep the
+// sender's memory: it waits in `begun`, and at the end in the buffer.
+napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit, std::span<uint8_t> buffer,
+                   uint64_t ahead, Patience patience) {
+  std::span<uint8_t> rest = buffer.first(ahead);
   if (target.length() == 0) {
     if (rest.empty()) return args.Result(kWouldBlock);
-    int64_t got;
-    do {
-      got = ReceiveBoth(fd, target, 0, 0, rest);
-    } while (got == -EAGAIN && patience.AskAgain());
-    return ReceiveResult(args, fd, got);
+    while (true) {
+      int64_t got = ReceiveBoth(fd, target, 0, 0, rest);
+      if (got != -EAGAIN) return ReceiveResult(args, fd, got);
+      // To ask for their number is less in the sender's way. There are none at the end of the stream, which epoll tells.
+      int available = 0;
+      while (available == 0) {
+        if (!patience.AskAgain()) return args.Result(kWouldBlock);
+        if (ioctl(fd, FIONREAD, &available) != 0) return args.FailSystem(errno, ShowFd(fd));
+      }
+    }
   }
+  uint8_t begun[kMaxBegunBytes];
+  uint64_t begun_bytes = 0;
+  bool begins = patience.HasAny() && unit <= sizeof begun && unit <= buffer.size();
   uint64_t done = 0;
   while (done < kMaxReceiveBytes) {
     int available = 0;
     if (ioctl(fd, FIONREAD, &available) != 0) return args.FailSystem(errno, ShowFd(fd));
     uint64_t left = target.length() - done;
-    uint64_t now = WholeUnits(target.at() + done, left, static_cast<uint64_t>(available), unit);
+    uint64_t there = begun_bytes + static_cast<uint64_t>(available);
+    uint64_t now = WholeUnits(target.at() + done, left, there, unit);
     if (now == 0) {
       if (patience.AskAgain()) continue;
-      if (done > 0) break;
+      if (done + begun_bytes > 0) break;
       return NothingReceived(args, fd, available);
     }
+    Store(target, done, {begun, begun_bytes});
+    uint64_t until = done + now;
+    done += begun_bytes;
+    begun_bytes = 0;
     bool all = now == left;
-    int64_t got = ReceiveBoth(fd, target, done, done + now, all ? rest : std::span<uint8_t>{});
+    int64_t got = ReceiveBoth(fd, target, done, until, all ? rest : std::span(begun, begins ? there - now : 0));
     if (got <= 0) return ReceiveResult(args, fd, done > 0 ? static_cast<int64_t>(done) : got);
     done += static_cast<uint64_t>(got);
+    if (all) return args.Result(static_cast<double>(done));
+    if (done > until) begun_bytes = done - until;
+    done -= begun_bytes;
     // Who has sent that much is sending more at this moment: looking again is less than coming back for it.
-    if (all || (!patience.HasAny() && got < kHurryBytes)) break;
+    if (!patience.HasAny() && got < kHurryBytes) break;
     patience.Renew();
   }
-  return args.Result(static_cast<double>(done));
+  memcpy(buffer.data(), begun, begun_bytes);
+  return args.Result(static_cast<double>(done + begun_bytes));
 }
 
 // arenaReceive(arena, fd, at, length, unit, buffer, from, until, patienceUs): bytes received, into the arena first, then
@@ -207,7 +240,7 @@ napi_value ArenaReceive(const Napi::CallbackInfo& info) {
   uint64_t until = args.Integer(7, "until", from, buffer.size());
   Patience patience(args.Integer(8, "patienceUs", 0, kMaxPatienceUs));
   if (!args.ok()) return args.Undefined();
-  return Receive(args, fd, Target(*arena, at, length), unit, buffer.subspan(from, until - from), patience);
+  return Receive(args, fd, Target(*arena, at, length), unit, buffer.subspan(from), until - from, patience);
 }
 
 // arenaReceivePages(arena, fd, pages, from, until, unit, buffer, bufferFrom, bufferUntil, patienceUs): the same into pages of
@@ -227,9 +260,8 @@ napi_value ArenaReceivePages(const Napi::CallbackInfo& info) {
   if (!args.ok()) return args.Undefined();
   Target target(*arena, 0, 0);
   if (!target.Set(pages, from, until)) return args.Fail(EINVAL, "recvmsg: one of the pages does not lie in the arena");
-  std::span<uint8_t> rest = buffer.subspan(buffer_from, buffer_until - buffer_from);
-  if (target.length() < until - from) rest = {};
-  return Receive(args, fd, target, unit, rest, patience);
+  uint64_t ahead = target.length() < until - from ? 0 : buffer_until - buffer_from;
+  return Receive(args, fd, target, unit, buffer.subspan(buffer_from), ahead, patience);
 }
 
 // waitWhileUnread(fd, enough, patienceUs): waits until the peer has read all that was sent, or `enough` bytes have come, or

@@ -74,17 +74,25 @@ test('only whole units land in the arena, the rest of one waits in the socket', 
   t.is(buffer.at(3), 1);
 });
 
-test('patience ends, and changes nothing about what is received', async (t) => {
+test('patience ends, and takes the beginning of a unit from the socket, too', async (t) => {
   const { fd, client } = await connected(t);
   const { arena, bytes } = newArena();
   const buffer = new Uint8Array(1024);
   t.is(arena.receive(fd, 0, 512, 512, buffer, 0, 100, 1000), WOULD_BLOCK);
   t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 100, 1000), WOULD_BLOCK);
   await sent(client, Buffer.alloc(700, 1));
-  t.is(arena.receive(fd, 0, 1024, 512, buffer, 0, 100, 1000), 512);
-  t.is(arena.receive(fd, 512, 512, 512, buffer, 0, 100, 1000), WOULD_BLOCK);
+  t.is(arena.receive(fd, 0, 1024, 512, buffer, 7, 100, 1000), 700);
   t.deepEqual([bytes[511], bytes[512]], [1, 0]);
-  t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 1024, 1000), 188);
+  t.deepEqual(
+    [6, 7, 7 + 187, 7 + 188].map((at) => buffer[at]),
+    [0, 1, 1, 0],
+  );
+  // A buffer without room for it, and a larger unit: it stays where it is.
+  await sent(client, Buffer.alloc(300, 2));
+  t.is(arena.receive(fd, 512, 512, 512, buffer.subarray(0, 511), 0, 100, 1000), WOULD_BLOCK);
+  t.is(arena.receive(fd, 1024, 1024, 1024, buffer, 0, 100, 1000), WOULD_BLOCK);
+  t.is(bytes[512], 0);
+  t.is(arena.receive(fd, 0, 0, 1, buffer, 0, 1024, 1000), 300);
   client.end();
   await sleep(20);
   t.is(arena.receive(fd, 0, 512, 512, buffer, 0, 100, 1000), 0);
