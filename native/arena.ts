@@ -49,7 +49,8 @@ export class Arena {
    *   got about 1 MiB, or for the first bytes if there is no range. 0 takes what is there, and what comes while much does.
    * @returns bytes received, with those of a unit that was begun; 0 at the end of the stream, WOULD_BLOCK if nothing is
    *   there or less than a unit (receive that into the buffer, with length 0), GONE if the peer broke the connection.
-   * @throws NativeError EINVAL, EBADF, ENOTSOCK, EFAULT if the host has no memory for the arena any more.
+   * @throws NativeError EINVAL, EBADF, ENOTSOCK, EFAULT if the host has no memory for the arena any more: a part may have been
+   *   received, and the stream is of no use.
    */
   receive(
     fd: number,

@@ -65,8 +65,9 @@ export function socketPair(): [number, number] {
  * meanwhile is received at once, which costs both less than one by one.
  * @param enough bytes that have come end the wait: the peer may have no room for more.
  * @param patienceUs 0 to 10,000: the wait's length at most. It takes the CPU.
- * @returns whether the peer has read all. TCP has done so, for that, when its host has received it.
- * @throws NativeError EINVAL, EBADF, ENOTTY.
+ * @returns whether the peer has read all. TCP has done so, for that, when its host has received it; so has
+ *   whoever is behind a kind of socket that does not tell.
+ * @throws NativeError EINVAL, EBADF.
  */
 export function waitWhileUnread(fd: number, enough: number, patienceUs: number): boolean {
   return addon.waitWhileUnread(fd, enough, patienceUs) === 1;

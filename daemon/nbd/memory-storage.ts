@@ -58,9 +58,14 @@ export class MemoryStorage extends PlainStorage implements Storage {
     patienceUs: number,
   ): number {
     const length = end - at;
-    const got = this.arena.receive(fd, at, length, UNIT_BYTES, buffer, 0, ahead, patienceUs);
-    if (got > 0) this.written.note(at, Math.min(got, length));
-    return got;
+    try {
+      const got = this.arena.receive(fd, at, length, UNIT_BYTES, buffer, 0, ahead, patienceUs);
+      if (got > 0) this.written.note(at, Math.min(got, length));
+      return got;
+    } catch (error) {
+      this.written.note(at, length); // nobody knows how much of it
+      throw error;
+    }
   }
 
   store(at: number, bytes: Uint8Array, from: number, until: number): number {

@@ -125,7 +125,7 @@ class Target {
 };
 
 // One recvmsg; the target's part, from byte `done` on, goes on until byte `until`, since those bytes were seen to be there.
-// Returns the bytes, -errno if nothing came.
+// Returns the bytes, -errno if they did not come: after EFAULT nobody knows how many were taken from the socket.
 int64_t ReceiveBoth(int fd, const Target& target, uint64_t done, uint64_t until, std::span<uint8_t> rest) {
   uint64_t begin = done;
   while (true) {
@@ -138,7 +138,7 @@ int64_t ReceiveBoth(int fd, const Target& target, uint64_t done, uint64_t until,
     message.msg_iovlen = static_cast<size_t>(count);
     ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return done > begin ? static_cast<int64_t>(done - begin) : (got < 0 ? -errno : 0);
+    if (got <= 0) return got < 0 ? -errno : 0;
     done += static_cast<uint64_t>(got);
     if (done >= until) return static_cast<int64_t>(done - begin);
   }
@@ -192,7 +192,7 @@ napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit,
       }
     }
   }
-  uint8_t begun[kMaxBegunBytes];
+  uint8_t begun[kMaxBegunBytes], next[kMaxBegunBytes];
   uint64_t begun_bytes = 0;
   bool begins = patience.HasAny() && unit <= sizeof begun && unit <= buffer.size();
   uint64_t done = 0;
@@ -207,17 +207,20 @@ napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit,
       if (done + begun_bytes > 0) break;
       return NothingReceived(args, fd, available);
     }
-    Store(target, done, {begun, begun_bytes});
     uint64_t until = done + now;
-    done += begun_bytes;
-    begun_bytes = 0;
     bool all = now == left;
-    int64_t got = ReceiveBoth(fd, target, done, until, all ? rest : std::span(begun, begins ? there - now : 0));
-    if (got <= 0) return ReceiveResult(args, fd, done > 0 ? static_cast<int64_t>(done) : got);
-    done += static_cast<uint64_t>(got);
+    int64_t got =
+        ReceiveBoth(fd, target, done + begun_bytes, until, all ? rest : std::span(next, begins ? there - now : 0));
+    if (got <= 0) {
+      if (got == -EFAULT || done + begun_bytes == 0) return ReceiveResult(args, fd, got);
+      break;
+    }
+    Store(target, done, {begun, begun_bytes});
+    done += begun_bytes + static_cast<uint64_t>(got);
     if (all) return args.Result(static_cast<double>(done));
-    if (done > until) begun_bytes = done - until;
-    done -= begun_bytes;
+    begun_bytes = done - until;
+    memcpy(begun, next, begun_bytes);
+    done = until;
     // Who has sent that much is sending more at this moment: looking again is less than coming back for it.
     if (!patience.HasAny() && got < kHurryBytes) break;
     patience.Renew();
@@ -275,9 +278,11 @@ napi_value WaitWhileUnread(const Napi::CallbackInfo& info) {
   while (true) {
     int unread = 0;
     int available = 0;
-    if (ioctl(fd, TIOCOUTQ, &unread) != 0 || ioctl(fd, FIONREAD, &available) != 0) {
+    // A kind of socket that does not tell is not waited for.
+    if (ioctl(fd, TIOCOUTQ, &unread) != 0 && errno != ENOTTY && errno != EOPNOTSUPP) {
       return args.FailSystem(errno, ShowFd(fd));
     }
+    if (ioctl(fd, FIONREAD, &available) != 0) return args.FailSystem(errno, ShowFd(fd));
     if (unread == 0) return args.Result(1);
     if (static_cast<uint64_t>(available) >= enough || !patience.AskAgain()) return args.Result(0);
     Patience::Pause(kUnreadPauseNs);
