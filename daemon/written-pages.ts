@@ -9,22 +9,25 @@ const PAGE_BYTES = 4096;
 const WRITTEN = 1;
 
 export class WrittenPages {
-  readonly #pages: Uint8Array;
+  /** A byte per page, 1 if it is noted. */
+  readonly pages: Uint8Array;
 
   /** @param shared another thread's WrittenPages.shared, for the same disk */
   constructor(
     private readonly sizeBytes: number,
     readonly shared = new SharedArrayBuffer(Math.ceil(sizeBytes / PAGE_BYTES)),
   ) {
-    this.#pages = new Uint8Array(shared);
+    this.pages = new Uint8Array(shared);
   }
 
   /** These bytes have been written. */
   note(offset: number, length: number): void {
-    const end = offset + length;
-    if (length > 0) {
-      this.#pages.fill(WRITTEN, Math.floor(offset / PAGE_BYTES), Math.ceil(end / PAGE_BYTES));
-    }
+    if (length <= 0) return;
+    const first = Math.floor(offset / PAGE_BYTES);
+    const end = Math.ceil((offset + length) / PAGE_BYTES);
+    // To call fill() costs more than a page or two.
+    if (end - first <= 2) this.pages[first] = this.pages[end - 1] = WRITTEN;
+    else this.pages.fill(WRITTEN, first, end);
   }
 
   /**
@@ -43,13 +46,13 @@ export class WrittenPages {
 
   #forget(offset: number, length: number): void {
     const end = offset + length;
-    const last = end === this.sizeBytes ? this.#pages.length : Math.floor(end / PAGE_BYTES);
+    const last = end === this.sizeBytes ? this.pages.length : Math.floor(end / PAGE_BYTES);
     const first = Math.ceil(offset / PAGE_BYTES);
-    if (first < last) this.#pages.fill(0, first, last);
+    if (first < last) this.pages.fill(0, first, last);
   }
 
   has(offset: number): boolean {
-    return this.#pages[Math.floor(offset / PAGE_BYTES)] === WRITTEN;
+    return this.pages[Math.floor(offset / PAGE_BYTES)] === WRITTEN;
   }
 
   /**
@@ -57,7 +60,7 @@ export class WrittenPages {
    * asked once, since the answer may change at any time.
    */
   runEnd(offset: number, end: number, written: boolean): number {
-    const pages = this.#pages;
+    const pages = this.pages;
     const last = Math.ceil(end / PAGE_BYTES);
     let page = Math.floor(offset / PAGE_BYTES) + 1;
     while (page < last && (pages[page] === WRITTEN) === written) page++;

@@ -102,6 +102,20 @@ export interface Addon {
     until: number,
     patienceUs: number,
   ): number;
+  arenaReceiveAnswering(
+    arena: ArenaHandle,
+    fd: number,
+    at: number,
+    length: number,
+    unit: number,
+    buffer: Uint8Array,
+    until: number,
+    patienceUs: number,
+    pages: Uint8Array,
+    reply: Uint8Array,
+    replyBytes: number,
+    sent: Uint32Array,
+  ): number;
   arenaReceivePages(
     arena: ArenaHandle,
     fd: number,
@@ -175,6 +189,7 @@ const FUNCTIONS = {
   arenaWrite: true,
   arenaRead: true,
   arenaReceive: true,
+  arenaReceiveAnswering: true,
   arenaReceivePages: true,
   arenaSend: true,
   waitWhileUnread: true,

@@ -66,6 +66,45 @@ export class Arena {
   }
 
   /**
+   * As receive(), for a peer that sends no more until it has a reply: once the range is full and nothing has come after it,
+   * the reply is sent at once, while the peer is still awake.
+   * @param until where the buffer's part ends, which begins at 0.
+   * @param pages a byte for each page of 4 KiB of the arena: those of the range become 1 before the reply is sent.
+   * @param replyBytes how much of `reply` is sent.
+   * @param sent its first number becomes what the socket has taken of it; the caller sends the rest.
+   * @returns see receive(): `length` if the reply was to be sent.
+   * @throws NativeError see receive().
+   */
+  receiveAnswering(
+    fd: number,
+    at: number,
+    length: number,
+    unit: number,
+    buffer: Uint8Array,
+    until: number,
+    patienceUs: number,
+    pages: Uint8Array,
+    reply: Uint8Array,
+    replyBytes: number,
+    sent: Uint32Array,
+  ): number {
+    return addon.arenaReceiveAnswering(
+      this.#handle,
+      fd,
+      at,
+      length,
+      unit,
+      buffer,
+      until,
+      patienceUs,
+      pages,
+      reply,
+      replyBytes,
+      sent,
+    );
+  }
+
+  /**
    * As receive(), into pages of 4 KiB of the arena.
    * @param pages their numbers. Bytes `from` to below `until` of what they make up, in this order, are received, and
    *   after them comes the buffer; if they are longer than 1 MiB, perhaps a part of them only, and nothing after it.

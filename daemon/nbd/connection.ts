@@ -9,6 +9,7 @@ import type {
   ServedConnection,
   Turn,
 } from './connection-host.js';
+import { COUNTER } from './counters.js';
 import { Handshake } from './handshake.js';
 import { Holding } from './holding.js';
 import { Later } from './later.js';
@@ -130,7 +131,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
   }
 
   answered(id: number, error: number): void {
-    if (error !== ERROR.NONE) this.host.counters.add('nbdErrors', 1);
+    if (error !== ERROR.NONE) this.host.counters.add(COUNTER.nbdErrors, 1);
     this.#later.release(id, error, this.clock.nowUs());
   }
 
@@ -240,8 +241,11 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     if (staged === 0) {
       const { at, end } = payload;
       const ahead = this.#largeWrites ? this.#headerBytes() : RECEIVE_BYTES;
-      const got = storage.receive(this.fd, at, end, this.#buffer, ahead, patienceUs);
+      const prompt = this.#replies.prepare(storage.endsAtOnce ? this.#request : null);
+      const got = storage.receive(this.fd, at, end, this.#buffer, ahead, patienceUs, prompt);
       if (got > 0) {
+        // Nothing has come after it: the client may be waiting, and was answered.
+        if (got === end - at && this.#replies.prompted()) payload.isComing = false;
         const direct = payload.wholeUnits(got);
         payload.advance(direct, this.host.nowMs);
         this.#tail = got - direct;
@@ -402,7 +406,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     ) {
       if (available < header + payload) return false;
       this.#head += header + payload;
-      this.host.counters.add('nbdRequests', 1);
+      this.host.counters.add(COUNTER.nbdRequests, 1);
       transmission.blockStatusPayload(buffer.subarray(at + header, this.#head));
       return true;
     }
@@ -411,7 +415,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       type === COMMAND.WRITE && !this.stopping && this.#storage?.canWrite(payload) === false;
     if (this.#isShort) return false;
     this.#head += header;
-    this.host.counters.add('nbdRequests', 1);
+    this.host.counters.add(COUNTER.nbdRequests, 1);
     this.#start(transmission, payload);
     return true;
   }
@@ -436,15 +440,16 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       if (payload === 0) this.#refuse(error);
     } else if (isWrite) {
       this.#payload.begin(request.offset, request.length, this.host.nowMs);
-      this.host.counters.add('nbdBytesWritten', request.length);
+      this.host.counters.add(COUNTER.nbdBytesWritten, request.length);
     } else {
-      if (request.type === COMMAND.READ) this.host.counters.add('nbdBytesRead', request.length);
+      if (request.type === COMMAND.READ)
+        this.host.counters.add(COUNTER.nbdBytesRead, request.length);
       transmission.begin();
     }
   }
 
   #refuse(error: number): void {
-    this.host.counters.add('nbdErrors', 1);
+    this.host.counters.add(COUNTER.nbdErrors, 1);
     this.#transmission?.answer(error);
   }
 
@@ -471,7 +476,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
     payload.advance(length, this.host.nowMs);
     if (payload.at < payload.end) return false;
     payload.isComing = false;
-    if (payload.error !== ERROR.NONE) this.host.counters.add('nbdErrors', 1);
+    if (payload.error !== ERROR.NONE) this.host.counters.add(COUNTER.nbdErrors, 1);
     this.#transmission?.written(payload.error);
     return true;
   }

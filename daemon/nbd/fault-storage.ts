@@ -5,7 +5,7 @@ import type { FaultOp, FaultStack } from '../../engine/block/faults/index.js';
 import { Arena } from '../../native/index.js';
 import { STAGING_BYTES } from './limits.js';
 import { COMMAND, COMMAND_FLAG, ERROR } from './protocol.js';
-import type { Replies, Request } from './replies.js';
+import type { Prompt, Replies, Request } from './replies.js';
 import type { Clock, Storage } from './storage.js';
 
 /** BLOCK_STATUS reads no data: layers know nothing of it. */
@@ -104,6 +104,8 @@ export class FaultStorage implements Storage {
     return this.below.beginWrite(offset + this.#shift, length);
   }
 
+  readonly endsAtOnce = false;
+
   get receives(): boolean {
     const isItself =
       this.#staging === null && this.#lost.length === 0 && this.#shift % PAGE_BYTES === 0;
@@ -117,9 +119,10 @@ export class FaultStorage implements Storage {
     buffer: Uint8Array,
     ahead: number,
     patienceUs: number,
+    prompt: Prompt,
   ): number {
     const shift = this.#shift;
-    return this.below.receive(fd, at + shift, end + shift, buffer, ahead, patienceUs);
+    return this.below.receive(fd, at + shift, end + shift, buffer, ahead, patienceUs, prompt);
   }
 
   /** What is lost is written as it was. */

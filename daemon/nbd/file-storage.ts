@@ -22,6 +22,7 @@ import { attempt, extentFrom, PlainStorage, type Storage, type Waiter } from './
 export class FileStorage extends PlainStorage implements Storage {
   readonly pieceBytesMax = STAGING_BYTES;
   readonly receives = false;
+  readonly endsAtOnce = false;
   readonly arena: Arena;
   readonly #staging = new Uint8Array(new SharedArrayBuffer(STAGING_BYTES));
   /** Place for what is read next; from the beginning again when everything was sent. */

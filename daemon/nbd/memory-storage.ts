@@ -6,12 +6,13 @@ import { MemoryBytes } from '../memory-bytes.js';
 import type { WrittenPages } from '../written-pages.js';
 import { READ_RUNS_MAX, UNIT_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
-import type { Replies } from './replies.js';
+import type { Prompt, Replies } from './replies.js';
 import { attempt, extentFrom, PlainStorage, type Storage } from './storage.js';
 
 export class MemoryStorage extends PlainStorage implements Storage {
   readonly pieceBytesMax = Number.MAX_SAFE_INTEGER;
   readonly receives = true;
+  readonly endsAtOnce = true;
   readonly arena: Arena;
   readonly #bytes: MemoryBytes;
 
@@ -56,10 +57,23 @@ export class MemoryStorage extends PlainStorage implements Storage {
     buffer: Uint8Array,
     ahead: number,
     patienceUs: number,
+    prompt: Prompt,
   ): number {
     const length = end - at;
     try {
-      const got = this.arena.receive(fd, at, length, UNIT_BYTES, buffer, 0, ahead, patienceUs);
+      const got = this.arena.receiveAnswering(
+        fd,
+        at,
+        length,
+        UNIT_BYTES,
+        buffer,
+        ahead,
+        patienceUs,
+        this.written.pages,
+        prompt.reply,
+        prompt.replyBytes,
+        prompt.sent,
+      );
       if (got > 0) this.written.note(at, Math.min(got, length));
       return got;
     } catch (error) {

@@ -3,7 +3,7 @@
 import { workerData } from 'node:worker_threads';
 import { clearEvent, WakeEvent } from '../../native/index.js';
 import { Connection } from './connection.js';
-import { NbdCounters } from './counters.js';
+import { COUNTER, NbdCounters } from './counters.js';
 import { WAIT_MS } from './limits.js';
 import { Loads } from './loads.js';
 import { type PlainData, plainDataSchema } from './messages.js';
@@ -105,7 +105,7 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
 
   protected override closed(): void {
     this.loads.add(this.#data.thread, -1);
-    this.counters.add('nbdConnections', -1);
+    this.counters.add(COUNTER.nbdConnections, -1);
   }
 
   protected override beforeSleep(): void {

@@ -26,6 +26,7 @@ export interface Witness {
 export class RecordingStorage implements Storage {
   readonly pieceBytesMax: number;
   readonly receives = false;
+  readonly endsAtOnce = false;
   #writeId = 0;
   /** The base's ids of writes that were not replied to, and whether FUA was asked for. */
   readonly #unreplied = new Map<number, { readonly base: number; fua: boolean }>();

@@ -4,7 +4,7 @@
 import { closeDescriptor, GONE, INTEREST, type Poller } from '../../native/index.js';
 import { checkRequest, takeStatusPayload } from './check.js';
 import type { HandOver, ServedConnection, Turn } from './connection-host.js';
-import type { NbdCounters } from './counters.js';
+import { COUNTER, type NbdCounters } from './counters.js';
 import type { Export } from './handshake.js';
 import {
   DIRECT_WRITE_BYTES,
@@ -220,7 +220,7 @@ export class RemoteConnection implements RemoteClient, ServedConnection {
     const status = type === COMMAND.BLOCK_STATUS && carries && payload <= STATUS_PAYLOAD_BYTES_MAX;
     if (status && available < header + payload) return false;
     this.#head += header;
-    this.host.counters.add('nbdRequests', 1);
+    this.host.counters.add(COUNTER.nbdRequests, 1);
     if (status) this.#startStatus(payload);
     else this.#start(payload);
     return true;
@@ -248,14 +248,14 @@ export class RemoteConnection implements RemoteClient, ServedConnection {
       if (payload === 0) this.#refuse(error);
       return;
     }
-    if (type === COMMAND.READ) this.host.counters.add('nbdBytesRead', length);
-    if (type === COMMAND.WRITE) this.host.counters.add('nbdBytesWritten', length);
+    if (type === COMMAND.READ) this.host.counters.add(COUNTER.nbdBytesRead, length);
+    if (type === COMMAND.WRITE) this.host.counters.add(COUNTER.nbdBytesWritten, length);
     this.#requests.begin(request);
   }
 
   #refuse(error: number): void {
     const { type } = this.#request;
-    this.host.counters.add('nbdErrors', 1);
+    this.host.counters.add(COUNTER.nbdErrors, 1);
     const chunked = type === COMMAND.READ || type === COMMAND.BLOCK_STATUS;
     this.#replies.done(this.#request, error, chunked);
   }

@@ -4,7 +4,7 @@
 // is taken from the client.
 
 import type { Arena } from '../../native/index.js';
-import type { NbdCounters } from './counters.js';
+import { COUNTER, type NbdCounters } from './counters.js';
 import {
   EXTENTS_MAX,
   REMOTE_PIECE_BYTES,
@@ -313,7 +313,7 @@ export class RemoteRequests {
 
   #answer(request: Request, error: number): void {
     const { type } = request;
-    if (error !== ERROR.NONE) this.host.counters.add('nbdErrors', 1);
+    if (error !== ERROR.NONE) this.host.counters.add(COUNTER.nbdErrors, 1);
     const chunked = type === COMMAND.READ || type === COMMAND.BLOCK_STATUS;
     this.replies.done(request, error, chunked);
   }

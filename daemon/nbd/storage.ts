@@ -3,7 +3,7 @@
 import { performance } from 'node:perf_hooks';
 import { type Arena, NativeError } from '../../native/index.js';
 import { ERROR } from './protocol.js';
-import type { Replies, Request } from './replies.js';
+import type { Prompt, Replies, Request } from './replies.js';
 
 /** The time that a disk's delays are measured in. */
 export interface Clock {
@@ -59,7 +59,7 @@ export interface Storage {
   readonly receives: boolean;
   /**
    * Receives payload from `at` to below `end`, in whole units, and up to `ahead` bytes after it, or the beginning of a unit
-   * whose end has not come, into the buffer's beginning.
+   * whose end has not come, into the buffer's beginning. If `endsAtOnce`, it sends the prompt reply.
    * @returns bytes, of both; 0, WOULD_BLOCK or GONE as Arena.receive()
    */
   receive(
@@ -69,9 +69,12 @@ export interface Storage {
     buffer: Uint8Array,
     ahead: number,
     patienceUs: number,
+    prompt: Prompt,
   ): number;
   /** Payload that was received elsewhere. @returns an NBD error */
   store(at: number, bytes: Uint8Array, from: number, until: number): number;
+  /** endWrite() has nothing to do, and nothing to tell: the reply may be sent before. */
+  readonly endsAtOnce: boolean;
   /** All of the payload is there. @returns an NBD error, or -id if it comes later (see Waiter) */
   endWrite(fua: boolean): number;
   /** The client went away in between: what it wrote is there in whole units, old or new. */

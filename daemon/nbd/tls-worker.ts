@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { z } from 'zod';
-import { NbdCounters } from './counters.js';
+import { COUNTER, NbdCounters } from './counters.js';
 import { TlsBridge } from './tls-bridge.js';
 import {
   handOverSchema,
@@ -17,7 +17,7 @@ const owned = new Int32Array(sockets);
 
 const bridge = new TlsBridge(credentials, {
   failed: (reason) => {
-    counted.add('nbdTlsFailures', 1);
+    counted.add(COUNTER.nbdTlsFailures, 1);
     parentPort?.postMessage({ failed: reason } satisfies TlsFailure);
   },
   closed: () => Atomics.sub(owned, 0, 1),

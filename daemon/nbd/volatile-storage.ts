@@ -21,6 +21,7 @@ export class VolatileStorage implements Storage {
   readonly pieceBytesMax = STAGING_BYTES;
   writeId = 0;
   readonly receives = true;
+  readonly endsAtOnce = false;
   readonly #incoming = new Incoming();
   /** Pairs of first slot and count. */
   readonly #pinned = new Uint32Array(2 * REPLY_PIECES);

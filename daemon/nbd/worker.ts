@@ -8,7 +8,7 @@ import type { Cut } from '../protocol/methods.js';
 import { type Answer, Commands } from './commands.js';
 import { Connection } from './connection.js';
 import type { Turn } from './connection-host.js';
-import { NbdCounters } from './counters.js';
+import { COUNTER, NbdCounters } from './counters.js';
 import type { TlsState } from './handshake.js';
 import { CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_MS, WAIT_MS, WRITE_WAIT_MS } from './limits.js';
 import { Loads } from './loads.js';
@@ -57,7 +57,7 @@ class DisksThread extends ServingThread<AnyConnection> {
         new ThreadDisk(
           disk,
           this.remote,
-          () => this.counters.add('faultsFired', 1),
+          () => this.counters.add(COUNTER.faultsFired, 1),
           (waiter) => this.#leaves(waiter),
         ),
     );
@@ -257,7 +257,7 @@ class DisksThread extends ServingThread<AnyConnection> {
       if (fd < 0) return;
       const lingering = this.#tls?.lingering ?? 0;
       if (this.loads.total + this.#internal.size + lingering >= CONNECTIONS_MAX) {
-        this.counters.add('nbdConnectionsRefused', 1);
+        this.counters.add(COUNTER.nbdConnectionsRefused, 1);
         closeDescriptor(fd);
         continue;
       }
@@ -266,8 +266,8 @@ class DisksThread extends ServingThread<AnyConnection> {
   }
 
   #begin(fd: number): void {
-    this.counters.add('nbdConnectionsAccepted', 1);
-    this.counters.add('nbdConnections', 1);
+    this.counters.add(COUNTER.nbdConnectionsAccepted, 1);
+    this.counters.add(COUNTER.nbdConnections, 1);
     this.loads.add(OWN_LOAD, 1);
     this.connections.set(fd, new Connection<AnyExport>(fd, this));
     this.#strangers.set(fd, this.nowMs);
@@ -291,7 +291,7 @@ class DisksThread extends ServingThread<AnyConnection> {
       new Connection<AnyExport>(plain, this, { kind: 'secured', noZeroes }),
     );
     this.#strangers.set(plain, this.#strangers.get(fd) ?? this.nowMs);
-    this.counters.add('nbdTlsConnections', 1);
+    this.counters.add(COUNTER.nbdTlsConnections, 1);
     if (fd === this.#client) this.#client = plain;
     this.forget(fd);
     this.#strangers.delete(fd);
@@ -328,7 +328,7 @@ class DisksThread extends ServingThread<AnyConnection> {
     this.#strangers.delete(fd);
     this.poller.remove(fd);
     this.loads.add(OWN_LOAD, -1);
-    this.counters.add('nbdConnectionsMoved', 1);
+    this.counters.add(COUNTER.nbdConnectionsMoved, 1);
     this.#plain.give(connection.leave());
   }
 
@@ -342,7 +342,7 @@ class DisksThread extends ServingThread<AnyConnection> {
       received,
     } as const;
     this.loads.add(OWN_LOAD, 1);
-    this.counters.add('nbdConnectionsMoved', 1);
+    this.counters.add(COUNTER.nbdConnectionsMoved, 1);
     const connection = new Connection<AnyExport>(fd, this, beginning);
     connection.stopping = this.stopping;
     this.connections.set(fd, connection);
@@ -361,7 +361,7 @@ class DisksThread extends ServingThread<AnyConnection> {
     if (fd === this.#client) parentPort?.postMessage(LEFT);
     if (this.#internal.delete(fd)) return;
     this.loads.add(OWN_LOAD, -1);
-    this.counters.add('nbdConnections', -1);
+    this.counters.add(COUNTER.nbdConnections, -1);
   }
 
   protected override mayEnd(fd: number): boolean {

@@ -172,12 +172,30 @@ void Store(const Target& target, uint64_t at, std::span<const uint8_t> bytes) {
   }
 }
 
+// What is sent the moment a target is full and nothing has come after it; the pages of the target are noted before.
+struct Prompt {
+  std::span<const uint8_t> reply;
+  std::span<uint8_t> noted;  // a byte per page of the target
+  uint32_t* sent;
+};
+
+// A socket that takes none of it now, or is gone, tells whoever sends the rest.
+void Answer(int fd, const Prompt& prompt) {
+  memset(prompt.noted.data(), 1, prompt.noted.size());
+  if (prompt.reply.empty()) return;
+  ssize_t sent;
+  do {
+    sent = send(fd, prompt.reply.data(), prompt.reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent > 0) *prompt.sent = static_cast<uint32_t>(sent);
+}
+
 // Into the target first, in whole units, then into the buffer's first `ahead` bytes.
 //
 // With patience, the beginning of a unit whose end has not come is taken from the socket, too, where it would keep the
 // sender's memory: it waits in `begun`, and at the end in the buffer.
 napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit, std::span<uint8_t> buffer,
-                   uint64_t ahead, Patience patience) {
+                   uint64_t ahead, Patience patience, const Prompt* prompt) {
   std::span<uint8_t> rest = buffer.first(ahead);
   if (target.length() == 0) {
     if (rest.empty()) return args.Result(kWouldBlock);
@@ -217,7 +235,10 @@ napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit,
     }
     Store(target, done, {begun, begun_bytes});
     done += begun_bytes + static_cast<uint64_t>(got);
-    if (all) return args.Result(static_cast<double>(done));
+    if (all) {
+      if (prompt != nullptr && done == target.length()) Answer(fd, *prompt);
+      return args.Result(static_cast<double>(done));
+    }
     begun_bytes = done - until;
     memcpy(begun, next, begun_bytes);
     done = until;
@@ -243,7 +264,37 @@ napi_value ArenaReceive(const Napi::CallbackInfo& info) {
   uint64_t until = args.Integer(7, "until", from, buffer.size());
   Patience patience(args.Integer(8, "patienceUs", 0, kMaxPatienceUs));
   if (!args.ok()) return args.Undefined();
-  return Receive(args, fd, Target(*arena, at, length), unit, buffer.subspan(from), until - from, patience);
+  return Receive(args, fd, Target(*arena, at, length), unit, buffer.subspan(from), until - from, patience, nullptr);
+}
+
+// arenaReceiveAnswering(arena, fd, at, length, unit, buffer, until, patienceUs, pages, reply, replyBytes, sent): the same, with
+// the buffer from its beginning on. Once the range is full and nothing has come after it, its pages are noted (a byte for
+// each page of the arena becomes 1), and the first replyBytes of the reply are sent; sent[0] tells how many were.
+napi_value ArenaReceiveAnswering(const Napi::CallbackInfo& info) {
+  Arguments args(info, "recvmsg");
+  auto* arena = static_cast<Arena*>(args.External(0, "arena"));
+  int fd = args.Descriptor(1, "fd");
+  uint64_t at = args.Integer(2, "at", 0, arena == nullptr ? 0 : arena->length_bytes);
+  uint64_t length = args.Integer(3, "length", 0, arena == nullptr ? 0 : arena->length_bytes - at);
+  uint64_t unit = args.Integer(4, "unit", 1, uint64_t{1} << 30);
+  std::span<uint8_t> buffer = args.Bytes(5, "buffer");
+  uint64_t until = args.Integer(6, "until", 0, buffer.size());
+  Patience patience(args.Integer(7, "patienceUs", 0, kMaxPatienceUs));
+  std::span<uint8_t> pages = args.Bytes(8, "pages");
+  std::span<uint8_t> reply = args.Bytes(9, "reply");
+  uint64_t reply_bytes = args.Integer(10, "replyBytes", 0, reply.size());
+  std::span<uint32_t> sent = args.Words(11, "sent");
+  if (!args.ok()) return args.Undefined();
+  uint64_t first_page = at / kPageBytes;
+  uint64_t end_page = (at + length + kPageBytes - 1) / kPageBytes;
+  if (end_page > pages.size() || sent.empty()) {
+    return args.Fail(EINVAL, "recvmsg: pages has " + std::to_string(pages.size()) + " bytes, expected one for each of " +
+                                 std::to_string(end_page) + " pages, and sent " + std::to_string(sent.size()) +
+                                 " numbers, expected 1");
+  }
+  sent[0] = 0;
+  Prompt prompt{reply.first(reply_bytes), pages.subspan(first_page, end_page - first_page), sent.data()};
+  return Receive(args, fd, Target(*arena, at, length), unit, buffer, until, patience, &prompt);
 }
 
 // arenaReceivePages(arena, fd, pages, from, until, unit, buffer, bufferFrom, bufferUntil, patienceUs): the same into pages of
@@ -264,7 +315,7 @@ napi_value ArenaReceivePages(const Napi::CallbackInfo& info) {
   Target target(*arena, 0, 0);
   if (!target.Set(pages, from, until)) return args.Fail(EINVAL, "recvmsg: one of the pages does not lie in the arena");
   uint64_t ahead = target.length() < until - from ? 0 : buffer_until - buffer_from;
-  return Receive(args, fd, target, unit, buffer.subspan(buffer_from), ahead, patience);
+  return Receive(args, fd, target, unit, buffer.subspan(buffer_from), ahead, patience, nullptr);
 }
 
 // waitWhileUnread(fd, enough, patienceUs): waits until the peer has read all that was sent, or `enough` bytes have come, or
@@ -360,6 +411,7 @@ napi_value ArenaSend(const Napi::CallbackInfo& info) {
 
 void ExportStream(napi_env env, napi_value exports) {
   ExportAll(env, exports, {Export<ArenaReceive>("arenaReceive"),
+                           Export<ArenaReceiveAnswering>("arenaReceiveAnswering"),
                            Export<ArenaReceivePages>("arenaReceivePages"), Export<ArenaSend>("arenaSend"),
                            Export<WaitWhileUnread>("waitWhileUnread")});
 }

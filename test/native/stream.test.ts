@@ -172,6 +172,51 @@ test('more pages than one receive takes', async (t) => {
   t.true(kept.equals(payload.subarray(0, -7)));
 });
 
+test('the reply goes out once the range is full and nothing comes after it, and its pages are noted', (t) => {
+  const [ours, theirs] = socketPair();
+  t.teardown(() => [ours, theirs].forEach(closeDescriptor));
+  const { arena } = newArena(6 * PAGE_BYTES);
+  const buffer = new Uint8Array(8192);
+  const reply = Uint8Array.from([1, 2, 3, 4]);
+  const sentBytes = Uint32Array.from([9]);
+  const pages = new Uint8Array(6);
+  const send = (length: number) =>
+    arena.send(theirs, buffer, Float64Array.from([PLACE.BUFFER, 0, length]), 0, 1, 0);
+  const receive = (at: number, length: number, replyBytes = 3) =>
+    arena.receiveAnswering(
+      ...([ours, at, length, 512, buffer, 100, 100, pages, reply, replyBytes, sentBytes] as const),
+    );
+  const got = () => {
+    const taken = new Uint8Array(16);
+    const length = arena.receive(theirs, 0, 0, 1, taken, 0, 16, 0);
+    return length < 0 ? [] : [...taken.subarray(0, length)];
+  };
+  send(1024);
+  t.is(receive(PAGE_BYTES - 512, 1536), 1024);
+  t.deepEqual([sentBytes[0], [...pages], got()], [0, [0, 0, 0, 0, 0, 0], []]);
+  send(1024);
+  t.is(receive(PAGE_BYTES - 512, 1024), 1024);
+  t.deepEqual([sentBytes[0], [...pages], got()], [3, [1, 1, 0, 0, 0, 0], [1, 2, 3]]);
+  send(513);
+  t.is(receive(4 * PAGE_BYTES, 512), 513);
+  t.deepEqual([sentBytes[0], [...pages], got()], [0, [1, 1, 0, 0, 0, 0], []]);
+  send(512);
+  t.is(receive(5 * PAGE_BYTES, 512, 0), 512);
+  t.deepEqual([sentBytes[0], [...pages], got()], [0, [1, 1, 0, 0, 0, 1], []]);
+  // A peer that reads nothing: the caller finds out when it sends the reply itself.
+  send(512);
+  const all = Float64Array.from([PLACE.ARENA, 0, 6 * PAGE_BYTES]);
+  while (arena.send(ours, buffer, all, 0, 1, 0) > 0);
+  t.is(receive(0, 512), 512);
+  t.is(sentBytes[0], 0);
+  refuses(t, 'EINVAL', 'replyBytes is 5', () => receive(0, 512, 5));
+  refuses(t, 'EINVAL', 'pages has 1 bytes, expected one for each of 2 pages', () =>
+    arena.receiveAnswering(
+      ...([ours, PAGE_BYTES, 1, 1, buffer, 0, 0, pages.subarray(5), reply, 1, sentBytes] as const),
+    ),
+  );
+});
+
 test('a send gathers from buffer and arena, and tells when the socket is full or gone', async (t) => {
   const { fd, client } = await connected(t);
   const { arena, bytes } = newArena();
