@@ -124,14 +124,18 @@ class Target {
   Range ranges_[kMaxRanges];
 };
 
-// One recvmsg; the target's part, from byte `done` on, goes on until byte `until`, since those bytes were seen to be there.
-// Returns the bytes, -errno if they did not come: after EFAULT nobody knows how many were taken from the socket.
-int64_t ReceiveBoth(int fd, const Target& target, uint64_t done, uint64_t until, std::span<uint8_t> rest) {
-  uint64_t begin = done;
+// One recvmsg, into `first`, then into bytes `done` to below `until` of the target, and then into `rest`; it is repeated until
+// `rest` begins, since all before was seen to be there. Returns the bytes, -errno if they did not come: after EFAULT
+// nobody knows how many were taken from the socket.
+int64_t ReceiveAll(int fd, std::span<uint8_t> first, const Target& target, uint64_t done, uint64_t until,
+                   std::span<uint8_t> rest) {
+  int64_t received = 0;
   while (true) {
-    iovec vec[kMaxReceivePieces + 1];
+    iovec vec[1 + kMaxReceivePieces + 1];
+    int count = 0;
+    if (!first.empty()) vec[count++] = {first.data(), first.size()};
     uint64_t covered;
-    int count = target.Gather(done, until, vec, kMaxReceivePieces, &covered);
+    count += target.Gather(done, until, vec + count, kMaxReceivePieces, &covered);
     if (covered == until && !rest.empty()) vec[count++] = {rest.data(), rest.size()};
     msghdr message{};
     message.msg_iov = vec;
@@ -139,8 +143,11 @@ int64_t ReceiveBoth(int fd, const Target& target, uint64_t done, uint64_t until,
     ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return got < 0 ? -errno : 0;
-    done += static_cast<uint64_t>(got);
-    if (done >= until) return static_cast<int64_t>(done - begin);
+    received += got;
+    uint64_t of_first = std::min<uint64_t>(static_cast<uint64_t>(got), first.size());
+    first = first.subspan(of_first);
+    done += static_cast<uint64_t>(got) - of_first;
+    if (first.empty() && done >= until) return received;
   }
 }
 
@@ -165,7 +172,7 @@ napi_value NothingReceived(Arguments& args, int fd, int available) {
 // Copies bytes to byte `at` on of a target that reaches so far.
 void Store(const Target& target, uint64_t at, std::span<const uint8_t> bytes) {
   while (!bytes.empty()) {
-    iovec piece;
+    iovec piece{};
     target.Gather(at, at + bytes.size(), &piece, 1, &at);
     memcpy(piece.iov_base, bytes.data(), piece.iov_len);
     bytes = bytes.subspan(piece.iov_len);
@@ -193,14 +200,14 @@ void Answer(int fd, const Prompt& prompt) {
 // Into the target first, in whole units, then into the buffer's first `ahead` bytes.
 //
 // With patience, the beginning of a unit whose end has not come is taken from the socket, too, where it would keep the
-// sender's memory: it waits in `begun`, and at the end in the buffer.
+// sender's memory: it waits in `begun` for its end, so that the unit is stored as a whole, and when all has ended in the buffer.
 napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit, std::span<uint8_t> buffer,
                    uint64_t ahead, Patience patience, const Prompt* prompt) {
   std::span<uint8_t> rest = buffer.first(ahead);
   if (target.length() == 0) {
     if (rest.empty()) return args.Result(kWouldBlock);
     while (true) {
-      int64_t got = ReceiveBoth(fd, target, 0, 0, rest);
+      int64_t got = ReceiveAll(fd, {}, target, 0, 0, rest);
       if (got != -EAGAIN) return ReceiveResult(args, fd, got);
       // To ask for their number is less in the sender's way. There are none at the end of the stream, which epoll tells.
       int available = 0;
@@ -226,14 +233,15 @@ napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit,
       return NothingReceived(args, fd, available);
     }
     uint64_t until = done + now;
+    uint64_t unit_bytes = begun_bytes == 0 ? 0 : std::min(now, unit - (target.at() + done) % unit);
     bool all = now == left;
-    int64_t got =
-        ReceiveBoth(fd, target, done + begun_bytes, until, all ? rest : std::span(next, begins ? there - now : 0));
+    int64_t got = ReceiveAll(fd, std::span(begun, unit_bytes).subspan(begun_bytes), target, done + unit_bytes, until,
+                             all ? rest : std::span(next, begins ? there - now : 0));
     if (got <= 0) {
       if (got == -EFAULT || done + begun_bytes == 0) return ReceiveResult(args, fd, got);
       break;
     }
-    Store(target, done, {begun, begun_bytes});
+    Store(target, done, {begun, unit_bytes});
     done += begun_bytes + static_cast<uint64_t>(got);
     if (all) {
       if (prompt != nullptr && done == target.length()) Answer(fd, *prompt);

@@ -1,5 +1,6 @@
 // Streams that a thread serves by itself: whole units, gathered sends, ends that go away, waiting.
 
+import { truncateSync, writeFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,6 +16,7 @@ import {
   listeningPort,
   listenTcp,
   listenUnix,
+  mapFile,
   nextData,
   nextHole,
   PLACE,
@@ -29,6 +31,7 @@ import {
   closedDescriptor,
   PAGE_BYTES,
   refuses,
+  startWorker,
   temporaryFile,
   temporaryFolder,
 } from './surroundings.js';
@@ -215,6 +218,45 @@ test('the reply goes out once the range is full and nothing comes after it, and 
       ...([ours, PAGE_BYTES, 1, 1, buffer, 0, 0, pages.subarray(5), reply, 1, sentBytes] as const),
     ),
   );
+});
+
+test('of a receive that the host has no memory for no unit is there in part', async (t) => {
+  const { path, fd } = temporaryFile(t);
+  writeFileSync(path, Buffer.alloc(2 * PAGE_BYTES, 9));
+  const [segment] = mapFile(fd, 0, 2 * PAGE_BYTES).segments.map((each) => new Uint8Array(each));
+  const arena = new Arena([segment]);
+  // Whoever touches the second page now is killed; a system call fails.
+  truncateSync(path, PAGE_BYTES);
+  const buffer = new Uint8Array(1024).fill(1);
+  const at = PAGE_BYTES - 1024;
+  const first = 512 + 300;
+  const length = 1024 + PAGE_BYTES;
+  let failures = 0;
+  for (let attempt = 0; attempt < 20 && failures === 0; attempt++) {
+    const [ours, theirs] = socketPair();
+    const words = new Int32Array(new SharedArrayBuffer(8)).fill(-1);
+    Atomics.store(words, 0, 0);
+    const data = { fd: theirs, words: words.buffer, length: length - first };
+    const worker = startWorker('send-later', data);
+    while (Atomics.load(words, 1) < 0) await sleep(1);
+    arena.send(theirs, buffer, Float64Array.from([PLACE.BUFFER, 0, first]), 0, 1, 0);
+    Atomics.store(words, 0, 1);
+    Atomics.notify(words, 0);
+    try {
+      // It waits for the end of the unit; if that comes too late, it has to be tried again.
+      arena.receive(ours, at, length, 512, buffer, 0, 0, 10_000);
+    } catch (error) {
+      t.like(error, { code: 'EFAULT' });
+      failures++;
+    }
+    await worker.terminate();
+    t.true(segment.subarray(0, at).every((byte) => byte === 9));
+    t.true(segment.subarray(at, at + 512).every((byte) => byte === 1));
+    t.deepEqual([...segment.subarray(at + 512, PAGE_BYTES)], Array(512).fill(9));
+    closeDescriptor(ours);
+    closeDescriptor(theirs);
+  }
+  t.is(failures, 1);
 });
 
 test('a send gathers from buffer and arena, and tells when the socket is full or gone', async (t) => {
