@@ -40,9 +40,9 @@ const CELLS: readonly Cell[] = (['randread', 'randwrite'] as const).flatMap((rw)
   ),
 );
 
-/** With a volatile cache: the middle of the cells. */
-function isVolatileCell({ depth, connections }: Cell): boolean {
-  return depth === 32 && connections === 1;
+/** With a volatile cache: at one depth, with one client and several. */
+function isVolatileCell({ depth }: Cell): boolean {
+  return depth === 32;
 }
 
 /** One figure a cell and opponent, the geometric means of their ratios, memory, and what a volatile cache costs. */
