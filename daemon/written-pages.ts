@@ -22,12 +22,10 @@ export class WrittenPages {
 
   /** These bytes have been written. */
   note(offset: number, length: number): void {
-    if (length <= 0) return;
-    const first = Math.floor(offset / PAGE_BYTES);
-    const end = Math.ceil((offset + length) / PAGE_BYTES);
-    // To call fill() costs more than a page or two.
-    if (end - first <= 2) this.pages[first] = this.pages[end - 1] = WRITTEN;
-    else this.pages.fill(WRITTEN, first, end);
+    const end = offset + length;
+    if (length > 0) {
+      this.pages.fill(WRITTEN, Math.floor(offset / PAGE_BYTES), Math.ceil(end / PAGE_BYTES));
+    }
   }
 
   /**

@@ -1,6 +1,16 @@
 // File I/O straight between a descriptor and shared memory, without a copy in between.
 import { type ArenaHandle, addon } from './addon.js';
 
+/** A reply that receiveAnswering() sends. */
+export interface Prompt {
+  /** Its bytes are at the beginning. */
+  readonly reply: Uint8Array;
+  /** 0: there is none. */
+  replyBytes: number;
+  /** The first number becomes what the socket has taken of them. */
+  readonly sent: Uint32Array;
+}
+
 /**
  * Consecutive segments of shared memory seen as one range of bytes. Each thread makes its own over views of the same
  * SharedArrayBuffers. All calls block the thread: never make them on an event loop that serves others.
@@ -70,8 +80,7 @@ export class Arena {
    * the reply is sent at once, while the peer is still awake.
    * @param until where the buffer's part ends, which begins at 0.
    * @param pages a byte for each page of 4 KiB of the arena: those of the range become 1 before the reply is sent.
-   * @param replyBytes how much of `reply` is sent.
-   * @param sent its first number becomes what the socket has taken of it; the caller sends the rest.
+   * @param prompt the reply; the caller sends what the socket has not taken of it.
    * @returns see receive(): `length` if the reply was to be sent.
    * @throws NativeError see receive().
    */
@@ -84,9 +93,7 @@ export class Arena {
     until: number,
     patienceUs: number,
     pages: Uint8Array,
-    reply: Uint8Array,
-    replyBytes: number,
-    sent: Uint32Array,
+    prompt: Prompt,
   ): number {
     return addon.arenaReceiveAnswering(
       this.#handle,
@@ -98,9 +105,9 @@ export class Arena {
       until,
       patienceUs,
       pages,
-      reply,
-      replyBytes,
-      sent,
+      prompt.reply,
+      prompt.replyBytes,
+      prompt.sent,
     );
   }
 

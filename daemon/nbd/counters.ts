@@ -15,6 +15,7 @@ export const COUNTER = {
   /** From one thread to another: once for each time. */
   nbdConnectionsMoved: 10,
 } as const;
+type Counter = (typeof COUNTER)[keyof typeof COUNTER];
 const NAMES = Object.keys(COUNTER);
 
 export class NbdCounters {
@@ -24,8 +25,7 @@ export class NbdCounters {
     this.#values = new Float64Array(shared);
   }
 
-  /** @param counter one of COUNTER */
-  add(counter: number, amount: number): void {
+  add(counter: Counter, amount: number): void {
     this.#values[counter] += amount;
   }
 

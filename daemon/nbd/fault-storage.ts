@@ -2,10 +2,10 @@
 // storage below does what is left of it.
 
 import type { FaultOp, FaultStack } from '../../engine/block/faults/index.js';
-import { Arena } from '../../native/index.js';
+import { Arena, type Prompt } from '../../native/index.js';
 import { STAGING_BYTES } from './limits.js';
 import { COMMAND, COMMAND_FLAG, ERROR } from './protocol.js';
-import type { Prompt, Replies, Request } from './replies.js';
+import type { Replies, Request } from './replies.js';
 import type { Clock, Storage } from './storage.js';
 
 /** BLOCK_STATUS reads no data: layers know nothing of it. */
@@ -26,6 +26,7 @@ export class Staging {
 }
 
 export class FaultStorage implements Storage {
+  readonly endsAtOnce = false;
   readonly arena: Arena;
   readonly pieceBytesMax: number;
   /** Data passes through here if a layer changes what is read. */
@@ -103,8 +104,6 @@ export class FaultStorage implements Storage {
     this.#writeBytes = length;
     return this.below.beginWrite(offset + this.#shift, length);
   }
-
-  readonly endsAtOnce = false;
 
   get receives(): boolean {
     const isItself =

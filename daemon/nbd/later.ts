@@ -17,16 +17,14 @@ export class Later {
   readonly #parked: Parked[] = [];
   /** Those whose time nobody knows, by the number that their answer comes under. */
   readonly #held = new Map<number, Omit<Parked, 'error' | 'dueUs'>>();
-  /** All of them: asked for at every request. */
-  #count = 0;
 
   get empty(): boolean {
-    return this.#count === 0;
+    return this.#parked.length === 0 && this.#held.size === 0;
   }
 
   /** Otherwise no request is taken from the client. */
   get hasRoom(): boolean {
-    return this.#count < LATER_MAX;
+    return this.#parked.length + this.#held.size < LATER_MAX;
   }
 
   /** When the next one is due; Infinity if there is none. */
@@ -38,13 +36,11 @@ export class Later {
   park(request: Request, error: number | null, writeIds: readonly number[], nowUs: number): void {
     const dueUs = nowUs + request.delayUs;
     this.#insert({ request: copyOf(request), error, writeIds, dueUs });
-    this.#count++;
   }
 
   /** Keeps it until release(). @param request is copied */
   hold(id: number, request: Request, writeIds: readonly number[]): void {
     this.#held.set(id, { request: copyOf(request), writeIds });
-    this.#count++;
   }
 
   /** It can be answered now. */
@@ -58,10 +54,7 @@ export class Later {
   /** The next one that is due, which is taken out; or null. */
   take(nowUs: number): Parked | null {
     if (this.nextUs > nowUs) return null;
-    const parked = this.#parked.pop();
-    if (parked === undefined) return null;
-    this.#count--;
-    return parked;
+    return this.#parked.pop() ?? null;
   }
 
   /** Those that are due at the same time keep their order. */

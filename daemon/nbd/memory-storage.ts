@@ -1,12 +1,12 @@
 // A plain disk in memory, as a connection reads and writes it: data is sent and received where it lies. What was never
 // written is sent from elsewhere, so that reading gives it no memory.
 
-import { type Arena, fallocate, nextData, nextHole } from '../../native/index.js';
+import { type Arena, fallocate, nextData, nextHole, type Prompt } from '../../native/index.js';
 import { MemoryBytes } from '../memory-bytes.js';
 import type { WrittenPages } from '../written-pages.js';
 import { READ_RUNS_MAX, UNIT_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
-import type { Prompt, Replies } from './replies.js';
+import type { Replies } from './replies.js';
 import { attempt, extentFrom, PlainStorage, type Storage } from './storage.js';
 
 export class MemoryStorage extends PlainStorage implements Storage {
@@ -70,9 +70,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
         ahead,
         patienceUs,
         this.written.pages,
-        prompt.reply,
-        prompt.replyBytes,
-        prompt.sent,
+        prompt,
       );
       if (got > 0) this.written.note(at, Math.min(got, length));
       return got;

@@ -1,7 +1,7 @@
 // The replies of one connection that wait to be sent: headers in a buffer, data as ranges of the disk's memory, and one
 // gathered sendmsg for as many as there are.
 
-import { type Arena, GONE, PLACE, TRIPLE_NUMBERS } from '../../native/index.js';
+import { type Arena, GONE, PLACE, type Prompt, TRIPLE_NUMBERS } from '../../native/index.js';
 import { REPLY_BYTES, REPLY_PIECES, REPLY_ROOM_BYTES, REPLY_ROOM_PIECES } from './limits.js';
 import {
   BYTES,
@@ -13,16 +13,6 @@ import {
   putUint32,
   putUint64,
 } from './protocol.js';
-
-/** The reply to a WRITE, for whoever can send it before this thread knows that the payload is there. */
-export interface Prompt {
-  /** Its bytes are at the beginning. */
-  readonly reply: Uint8Array;
-  /** 0: there is none. */
-  replyBytes: number;
-  /** How many of them were sent. */
-  readonly sent: Uint32Array;
-}
 
 /** How a connection answers; the later ones include the former. */
 export const STYLE = { SIMPLE: 0, STRUCTURED: 1, EXTENDED: 2 } as const;
@@ -57,7 +47,7 @@ export function newRequest(): Request {
 
 export class Replies {
   readonly buffer = new Uint8Array(REPLY_BYTES);
-  readonly prompt: Prompt = { reply: this.buffer, replyBytes: 0, sent: new Uint32Array(1) };
+  readonly #prompt: Prompt = { reply: this.buffer, replyBytes: 0, sent: new Uint32Array(1) };
   readonly #triples = new Float64Array(REPLY_PIECES * TRIPLE_NUMBERS);
   style: number = STYLE.SIMPLE;
   #used = 0;
@@ -122,7 +112,7 @@ export class Replies {
 
   /** Success of a WRITE as a prompt, not appended. @param request null makes none; nor are there any while others wait */
   prepare(request: Request | null): Prompt {
-    const { prompt } = this;
+    const prompt = this.#prompt;
     prompt.replyBytes = 0;
     if (request === null || !this.empty) return prompt;
     this.mark();
@@ -134,7 +124,7 @@ export class Replies {
 
   /** It was to be sent: what the socket has not taken of it is appended. @returns false if there was none */
   prompted(): boolean {
-    const { replyBytes, sent } = this.prompt;
+    const { replyBytes, sent } = this.#prompt;
     const [taken = 0] = sent;
     if (taken < replyBytes) {
       this.reserve(replyBytes);

@@ -1,9 +1,9 @@
 // What a connection reads and writes: one object per connection and disk, with NBD's errors as results.
 
 import { performance } from 'node:perf_hooks';
-import { type Arena, NativeError } from '../../native/index.js';
+import { type Arena, NativeError, type Prompt } from '../../native/index.js';
 import { ERROR } from './protocol.js';
-import type { Prompt, Replies, Request } from './replies.js';
+import type { Replies, Request } from './replies.js';
 
 /** The time that a disk's delays are measured in. */
 export interface Clock {

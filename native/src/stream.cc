@@ -27,7 +27,7 @@ constexpr uint64_t kMaxRanges = 258;    // of one receive: kMaxReceiveBytes of p
 constexpr uint64_t kPageBytes = 4096;   // the same number in native/arena.ts
 constexpr uint64_t kMaxReceiveBytes = 1024 * 1024;  // after which others get their turn
 constexpr int64_t kHurryBytes = 64 * 1024;
-constexpr uint64_t kMaxBegunBytes = 512;
+constexpr uint64_t kMaxBegunBytes = 512;  // longer units stay in the socket until they are whole
 // Each look takes the client's CPU a little time, and this one that much.
 constexpr int64_t kUnreadPauseNs = 5000;
 constexpr size_t kTripleNumbers = 3;
@@ -258,16 +258,27 @@ napi_value Receive(Arguments& args, int fd, const Target& target, uint64_t unit,
   return args.Result(static_cast<double>(done + begun_bytes));
 }
 
+// The first arguments of a receive into a range of the arena.
+struct RangeArguments {
+  explicit RangeArguments(Arguments& args)
+      : arena(static_cast<Arena*>(args.External(0, "arena"))),
+        fd(args.Descriptor(1, "fd")),
+        at(args.Integer(2, "at", 0, arena == nullptr ? 0 : arena->length_bytes)),
+        length(args.Integer(3, "length", 0, arena == nullptr ? 0 : arena->length_bytes - at)),
+        unit(args.Integer(4, "unit", 1, uint64_t{1} << 30)),
+        buffer(args.Bytes(5, "buffer")) {}
+
+  Arena* arena;
+  int fd;
+  uint64_t at, length, unit;
+  std::span<uint8_t> buffer;
+};
+
 // arenaReceive(arena, fd, at, length, unit, buffer, from, until, patienceUs): bytes received, into the arena first, then
 // into the buffer; 0 at the end of the stream, -1 if nothing fits or is there, -2 if the peer is gone.
 napi_value ArenaReceive(const Napi::CallbackInfo& info) {
   Arguments args(info, "recvmsg");
-  auto* arena = static_cast<Arena*>(args.External(0, "arena"));
-  int fd = args.Descriptor(1, "fd");
-  uint64_t at = args.Integer(2, "at", 0, arena == nullptr ? 0 : arena->length_bytes);
-  uint64_t length = args.Integer(3, "length", 0, arena == nullptr ? 0 : arena->length_bytes - at);
-  uint64_t unit = args.Integer(4, "unit", 1, uint64_t{1} << 30);
-  std::span<uint8_t> buffer = args.Bytes(5, "buffer");
+  auto [arena, fd, at, length, unit, buffer] = RangeArguments(args);
   uint64_t from = args.Integer(6, "from", 0, buffer.size());
   uint64_t until = args.Integer(7, "until", from, buffer.size());
   Patience patience(args.Integer(8, "patienceUs", 0, kMaxPatienceUs));
@@ -280,12 +291,7 @@ napi_value ArenaReceive(const Napi::CallbackInfo& info) {
 // each page of the arena becomes 1), and the first replyBytes of the reply are sent; sent[0] tells how many were.
 napi_value ArenaReceiveAnswering(const Napi::CallbackInfo& info) {
   Arguments args(info, "recvmsg");
-  auto* arena = static_cast<Arena*>(args.External(0, "arena"));
-  int fd = args.Descriptor(1, "fd");
-  uint64_t at = args.Integer(2, "at", 0, arena == nullptr ? 0 : arena->length_bytes);
-  uint64_t length = args.Integer(3, "length", 0, arena == nullptr ? 0 : arena->length_bytes - at);
-  uint64_t unit = args.Integer(4, "unit", 1, uint64_t{1} << 30);
-  std::span<uint8_t> buffer = args.Bytes(5, "buffer");
+  auto [arena, fd, at, length, unit, buffer] = RangeArguments(args);
   uint64_t until = args.Integer(6, "until", 0, buffer.size());
   Patience patience(args.Integer(7, "patienceUs", 0, kMaxPatienceUs));
   std::span<uint8_t> pages = args.Bytes(8, "pages");

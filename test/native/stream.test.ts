@@ -180,14 +180,14 @@ test('the reply goes out once the range is full and nothing comes after it, and 
   t.teardown(() => [ours, theirs].forEach(closeDescriptor));
   const { arena } = newArena(6 * PAGE_BYTES);
   const buffer = new Uint8Array(8192);
-  const reply = Uint8Array.from([1, 2, 3, 4]);
   const sentBytes = Uint32Array.from([9]);
+  const prompt = { reply: Uint8Array.from([1, 2, 3, 4]), replyBytes: 1, sent: sentBytes };
   const pages = new Uint8Array(6);
   const send = (length: number) =>
     arena.send(theirs, buffer, Float64Array.from([PLACE.BUFFER, 0, length]), 0, 1, 0);
   const receive = (at: number, length: number, replyBytes = 3) =>
     arena.receiveAnswering(
-      ...([ours, at, length, 512, buffer, 100, 100, pages, reply, replyBytes, sentBytes] as const),
+      ...([ours, at, length, 512, buffer, 100, 100, pages, { ...prompt, replyBytes }] as const),
     );
   const got = () => {
     const taken = new Uint8Array(16);
@@ -215,7 +215,7 @@ test('the reply goes out once the range is full and nothing comes after it, and 
   refuses(t, 'EINVAL', 'replyBytes is 5', () => receive(0, 512, 5));
   refuses(t, 'EINVAL', 'pages has 1 bytes, expected one for each of 2 pages', () =>
     arena.receiveAnswering(
-      ...([ours, PAGE_BYTES, 1, 1, buffer, 0, 0, pages.subarray(5), reply, 1, sentBytes] as const),
+      ...([ours, PAGE_BYTES, 1, 1, buffer, 0, 0, pages.subarray(5), prompt] as const),
     ),
   );
 });
@@ -236,11 +236,10 @@ test('of a receive that the host has no memory for no unit is there in part', as
   for (let attempt = 0; attempt < 100 && !isDone; attempt++) {
     segment.fill(9, 0, PAGE_BYTES);
     const [ours, theirs] = socketPair();
-    const words = new Int32Array(new SharedArrayBuffer(8)).fill(-1);
-    Atomics.store(words, 0, 0);
+    const words = new Int32Array(new SharedArrayBuffer(8));
     const data = { fd: theirs, words: words.buffer, length: length - first };
     const worker = startWorker('send-later', data);
-    while (Atomics.load(words, 1) < 0) await sleep(1);
+    while (Atomics.load(words, 1) === 0) await sleep(1);
     arena.send(theirs, buffer, Float64Array.from([PLACE.BUFFER, 0, first]), 0, 1, 0);
     Atomics.store(words, 0, 1);
     Atomics.notify(words, 0);
