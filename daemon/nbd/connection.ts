@@ -23,7 +23,7 @@ import {
 } from './limits.js';
 import { awaitBatch } from './patience.js';
 import { Payload } from './payload.js';
-import type { Moved } from './plain-messages.js';
+import type { Moved } from './peer-messages.js';
 import { BYTES, COMMAND, COMMAND_FLAG, ERROR } from './protocol.js';
 import { newRequest, Replies } from './replies.js';
 import { headerBytes, readHeader } from './request-header.js';

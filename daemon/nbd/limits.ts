@@ -81,8 +81,8 @@ export const REMOTE_PUNCH_BYTES = 1024 * 1024 * 1024;
 /** What the main thread begins to copy before others get their turn. */
 export const REMOTE_TURN_BYTES = 1024 * 1024;
 
-/** Threads for plain disks in memory: with the disks' thread as many as there are CPUs, up to this and one. */
-export const PLAIN_THREADS_MAX = 7;
+/** Peers of the disks' thread, for disks in memory: with it as many as there are CPUs, up to this and one. */
+export const PEER_THREADS_MAX = 7;
 /** How long a disk is waited for before it becomes more than plain: until WRITEs that are under way have ended. */
 export const RECALL_PATIENCE_MS = 1000;
 

@@ -1,12 +1,12 @@
 // How many clients each serving thread has, in memory that all of them see: one 32-bit word a thread, of which the first is
 // the disks' thread's.
 
-import { PLAIN_THREADS_MAX } from './limits.js';
+import { PEER_THREADS_MAX } from './limits.js';
 
 export class Loads {
   readonly #words: Int32Array;
 
-  constructor(readonly shared = new SharedArrayBuffer(4 * (1 + PLAIN_THREADS_MAX))) {
+  constructor(readonly shared = new SharedArrayBuffer(4 * (1 + PEER_THREADS_MAX))) {
     this.#words = new Int32Array(shared);
   }
 

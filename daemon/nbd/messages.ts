@@ -53,8 +53,8 @@ export const workerDataSchema = z.object({
 });
 export type ThreadData = z.infer<typeof workerDataSchema>;
 
-/** Of a thread for plain disks, see plain-messages.ts. */
-export const plainDataSchema = z.object({
+/** Of a peer, see peer-messages.ts. */
+export const peerDataSchema = z.object({
   /** Its number in Loads. */
   thread: z.int(),
   disks: z.array(diskDataSchema),
@@ -64,14 +64,14 @@ export const plainDataSchema = z.object({
   counters: z.instanceof(SharedArrayBuffer),
   loads: z.instanceof(SharedArrayBuffer),
 });
-export type PlainData = z.infer<typeof plainDataSchema>;
+export type PeerData = z.infer<typeof peerDataSchema>;
 
 export const commandSchema = z.discriminatedUnion('kind', [
   /** Serve what is under way, then end. */
   z.object({ kind: z.literal('stop') }),
-  /** The threads for plain disks run. */
+  /** The peers run. */
   z.object({
-    kind: z.literal('plain-threads'),
+    kind: z.literal('peer-threads'),
     threads: z.array(z.object({ port: z.instanceof(MessagePort), wakeFd: z.int() })),
   }),
   /** A client on this socket, which the thread takes over, is connected to the disk: no handshake. */
@@ -115,7 +115,7 @@ export type CommandRequest = z.infer<typeof requestSchema>;
 
 /** The client of ThreadData has left. */
 export const LEFT = 'left';
-/** There are enough clients for threads for plain disks. */
+/** There are enough clients for peers. */
 export const START = 'start';
 
 export const replySchema = z.object({

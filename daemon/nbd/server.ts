@@ -20,14 +20,14 @@ import { claimSocketPath } from '../ipc/socket-path.js';
 import { isErrorCode, PinfoldError } from '../protocol/errors.js';
 import { inheritedSockets, parseTcpAddress } from './address.js';
 import { NbdCounters } from './counters.js';
-import { BUSY_GRACE_MS, PLAIN_THREADS_MAX } from './limits.js';
+import { BUSY_GRACE_MS, PEER_THREADS_MAX } from './limits.js';
 import { Loads } from './loads.js';
 import {
   type Command,
   type CommandRequest,
   type DiskData,
   LEFT,
-  type PlainData,
+  type PeerData,
   replySchema,
   START,
   type ThreadData,
@@ -55,7 +55,7 @@ interface Sources {
   readonly tls: { readonly mode: 'required' | 'allowed'; readonly credentials: Credentials } | null;
 }
 
-interface PlainThread {
+interface PeerThread {
   readonly worker: Worker;
   readonly wake: WakeEvent;
   readonly exited: Promise<void>;
@@ -75,8 +75,8 @@ export class NbdServer {
   /** Of each thread its own. */
   readonly #counters: NbdCounters[] = [];
   readonly #loads = new Loads();
-  readonly #plainDisks: readonly DiskData[];
-  readonly #plainThreads: PlainThread[] = [];
+  readonly #peerDisks: readonly DiskData[];
+  readonly #peerThreads: PeerThread[] = [];
   readonly #worker: Worker;
   readonly #tls: TlsThread | null;
   readonly #exited: Promise<void>;
@@ -94,7 +94,7 @@ export class NbdServer {
     log: Logger | null,
   ) {
     this.port = listeners.map(listeningPort).find((port) => port > 0) ?? null;
-    this.#plainDisks = disks
+    this.#peerDisks = disks
       .map(dataOf)
       .filter(({ source, cache }) => source.kind === 'memory' && cache === null);
     const counters = this.#newCounters();
@@ -119,7 +119,7 @@ export class NbdServer {
     this.#worker.on('error', fatal);
     this.left = new Promise((resolve) => {
       this.#worker.on('message', (message) => {
-        if (message === START) this.#startPlainThreads(fatal);
+        if (message === START) this.#startPeerThreads(fatal);
         else if (message !== LEFT) this.#onReply(message);
         else void Promise.race([client?.flushed, sleep(BUSY_GRACE_MS)]).then(() => resolve());
       });
@@ -189,33 +189,33 @@ export class NbdServer {
   }
 
   /** Once there are enough clients for them. */
-  #startPlainThreads(fatal: (error: unknown) => void): void {
-    if (this.#plainDisks.length === 0 || this.#isClosing) return;
-    const count = Math.min(Math.max(availableParallelism() - 1, 1), PLAIN_THREADS_MAX);
+  #startPeerThreads(fatal: (error: unknown) => void): void {
+    if (this.#peerDisks.length === 0 || this.#isClosing) return;
+    const count = Math.min(Math.max(availableParallelism() - 1, 1), PEER_THREADS_MAX);
     const threads = Array.from({ length: count }, (_, index) => {
       const { port1: port, port2: theirs } = new MessageChannel();
       const wake = new WakeEvent();
-      const worker = new Worker(new URL('./plain-worker.js', import.meta.url), {
+      const worker = new Worker(new URL('./peer-worker.js', import.meta.url), {
         workerData: {
           thread: index + 1,
-          disks: [...this.#plainDisks],
+          disks: [...this.#peerDisks],
           port: theirs,
           wakeFd: wake.fd,
           disksWakeFd: this.#wake.fd,
           counters: this.#newCounters(),
           loads: this.#loads.shared,
-        } satisfies PlainData,
+        } satisfies PeerData,
         transferList: [theirs],
       });
       worker.on('error', fatal);
       const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-      this.#plainThreads.push({ worker, wake, exited });
+      this.#peerThreads.push({ worker, wake, exited });
       return { port, wakeFd: wake.fd };
     });
     const ports = threads.map(({ port }) => port);
     // Without the disks' thread nobody gives them anything, nor tells them to end.
-    this.call({ kind: 'plain-threads', threads }, z.null(), ports).catch(() =>
-      Promise.all(this.#plainThreads.map(({ worker }) => worker.terminate())),
+    this.call({ kind: 'peer-threads', threads }, z.null(), ports).catch(() =>
+      Promise.all(this.#peerThreads.map(({ worker }) => worker.terminate())),
     );
   }
 
@@ -260,8 +260,8 @@ export class NbdServer {
   async close(): Promise<void> {
     this.#isClosing = true;
     await Promise.all([this.call({ kind: 'stop' }, z.null()), this.#exited]);
-    await Promise.all(this.#plainThreads.map(({ exited }) => exited));
-    for (const { wake } of this.#plainThreads) wake.close();
+    await Promise.all(this.#peerThreads.map(({ exited }) => exited));
+    for (const { wake } of this.#peerThreads) wake.close();
     await this.#tls?.exited;
     this.#remote.close();
     this.#wake.close();

@@ -13,8 +13,8 @@ import type { TlsState } from './handshake.js';
 import { CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_MS, WAIT_MS, WRITE_WAIT_MS } from './limits.js';
 import { Loads } from './loads.js';
 import { type Command, LEFT, START, type ThreadData, workerDataSchema } from './messages.js';
-import type { Moved } from './plain-messages.js';
-import { PlainPool } from './plain-pool.js';
+import type { Moved } from './peer-messages.js';
+import { PeerPool } from './peer-pool.js';
 import { RemoteConnection } from './remote-connection.js';
 import { RemoteExport } from './remote-export.js';
 import { RemoteLink } from './remote-link.js';
@@ -40,7 +40,7 @@ class DisksThread extends ServingThread<AnyConnection> {
   readonly #disks: readonly ThreadDisk[];
   readonly #listeners: ReadonlySet<number>;
   readonly #commands: Commands;
-  readonly #plain: PlainPool;
+  readonly #peers: PeerPool;
   /** Connections of the daemon itself, which are not counted. */
   readonly #internal = new Set<number>();
   readonly #strangers = new Map<number, number>();
@@ -65,7 +65,7 @@ class DisksThread extends ServingThread<AnyConnection> {
     this.#listeners = new Set(data.listeners);
     const port = parentPort;
     if (port === null) throw new Error('this file runs as a worker');
-    this.#plain = new PlainPool(this.loads, () => port.postMessage(START));
+    this.#peers = new PeerPool(this.loads, () => port.postMessage(START));
     this.#commands = new Commands(port, data.wakeFd, (command, answer) =>
       this.#command(command, answer),
     );
@@ -84,8 +84,8 @@ class DisksThread extends ServingThread<AnyConnection> {
   run(): void {
     let strangersChecked = this.nowMs;
     while (!this.stopping) {
-      const count = this.round(this.#plain.isWaiting ? WRITE_WAIT_MS : WAIT_MS);
-      if (this.#plain.isWaiting) this.#plain.settle();
+      const count = this.round(this.#peers.isWaiting ? WRITE_WAIT_MS : WAIT_MS);
+      if (this.#peers.isWaiting) this.#peers.settle();
       if (count > 0) for (const disk of this.#disks) disk.drainRecording();
       const now = this.nowMs;
       if (this.#acceptAfter > 0 && now >= this.#acceptAfter) this.#pauseAccepting(false);
@@ -94,7 +94,7 @@ class DisksThread extends ServingThread<AnyConnection> {
       this.#closeStrangers(now);
     }
     for (const fd of this.#listeners) closeDescriptor(fd);
-    this.#plain.stop();
+    this.#peers.stop();
     this.finish();
     for (const disk of this.#disks) disk.close();
   }
@@ -112,8 +112,8 @@ class DisksThread extends ServingThread<AnyConnection> {
       case 'cut':
         answer.resolve(this.#cut(this.#disk(command.disk), command.state));
         return;
-      case 'plain-threads':
-        this.#plain.use(command.threads);
+      case 'peer-threads':
+        this.#peers.use(command.threads);
         for (const disk of this.#disks) disk.reopen();
         for (const fd of [...this.connections.keys()]) this.turn(fd);
         answer.resolve(null);
@@ -181,7 +181,7 @@ class DisksThread extends ServingThread<AnyConnection> {
     action: (quiet: boolean) => unknown,
   ): void {
     const end = disk.beginChange();
-    this.#plain.recall(disk.name, isQuiet, (quiet) => {
+    this.#peers.recall(disk.name, isQuiet, (quiet) => {
       end();
       try {
         answer.resolve(action(quiet));
@@ -189,7 +189,7 @@ class DisksThread extends ServingThread<AnyConnection> {
         answer.reject(error);
       }
     });
-    this.#plain.settle();
+    this.#peers.settle();
   }
 
   /** Payload for it is on its way. */
@@ -233,7 +233,7 @@ class DisksThread extends ServingThread<AnyConnection> {
 
   protected override receiveMessages(): void {
     this.#commands.receive();
-    for (const moved of this.#plain.receive()) this.#takeBack(moved);
+    for (const moved of this.#peers.receive()) this.#takeBack(moved);
     for (const fd of this.remote.receive()) this.turn(fd);
   }
 
@@ -322,17 +322,17 @@ class DisksThread extends ServingThread<AnyConnection> {
     this.turn(fd);
   }
 
-  /** To a thread for plain disks. */
+  /** To a peer. */
   #give(fd: number, connection: Connection<AnyExport>): void {
     this.forget(fd);
     this.#strangers.delete(fd);
     this.poller.remove(fd);
     this.loads.add(OWN_LOAD, -1);
     this.counters.add(COUNTER.nbdConnectionsMoved, 1);
-    this.#plain.give(connection.leave());
+    this.#peers.give(connection.leave());
   }
 
-  /** From a thread for plain disks. */
+  /** From a peer. */
   #takeBack({ fd, disk, hasContext, style, received }: Moved): void {
     const beginning = {
       kind: 'moved',
@@ -349,10 +349,10 @@ class DisksThread extends ServingThread<AnyConnection> {
     this.turn(fd);
   }
 
-  /** Whether a connection goes on in a thread for plain disks. Those that others here know by their socket stay. */
+  /** Whether a connection goes on in a peer. Those that others here know by their socket stay. */
   #leaves({ fd, isQuiet }: Waiter): boolean {
     const isBound = fd === this.#client || this.#internal.has(fd) || this.#tls?.has(fd) === true;
-    return isQuiet && !isBound && !this.stopping && this.#plain.wantsOne;
+    return isQuiet && !isBound && !this.stopping && this.#peers.wantsOne;
   }
 
   protected override closed(fd: number): void {

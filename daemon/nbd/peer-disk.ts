@@ -1,4 +1,4 @@
-// A disk in memory as a thread for plain disks has it: until it is recalled.
+// A disk in memory as a peer has it: until it is recalled.
 
 import { WrittenPages } from '../written-pages.js';
 import type { OpenableExport } from './connection-host.js';
@@ -6,7 +6,7 @@ import { MemoryStorage } from './memory-storage.js';
 import type { DiskData } from './messages.js';
 import type { Storage } from './storage.js';
 
-export class PlainDisk implements OpenableExport {
+export class PeerDisk implements OpenableExport {
   readonly name: string;
   readonly description: string;
   readonly sizeBytes: number;

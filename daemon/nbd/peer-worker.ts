@@ -1,4 +1,4 @@
-// A thread that serves connections to plain disks in memory, which the disks' thread gives to it and may recall.
+// A peer of the disks' thread: it serves connections to disks in memory, which that thread gives to it and may recall.
 
 import { workerData } from 'node:worker_threads';
 import { clearEvent, WakeEvent } from '../../native/index.js';
@@ -6,28 +6,28 @@ import { Connection } from './connection.js';
 import { COUNTER, NbdCounters } from './counters.js';
 import { WAIT_MS } from './limits.js';
 import { Loads } from './loads.js';
-import { type PlainData, plainDataSchema } from './messages.js';
-import { PlainDisk } from './plain-disk.js';
-import { type FromPlain, type Moved, toPlainSchema } from './plain-messages.js';
+import { type PeerData, peerDataSchema } from './messages.js';
+import { PeerDisk } from './peer-disk.js';
+import { type FromPeer, type Moved, toPeerSchema } from './peer-messages.js';
 import { messagesOn } from './port-messages.js';
 import { ServingThread } from './serving-thread.js';
 
 interface Recall {
-  readonly disk: PlainDisk;
+  readonly disk: PeerDisk;
   readonly id: number;
 }
 
-class PlainThread extends ServingThread<Connection<PlainDisk>> {
-  readonly exports: readonly PlainDisk[];
+class PeerThread extends ServingThread<Connection<PeerDisk>> {
+  readonly exports: readonly PeerDisk[];
   readonly tls = 'none';
-  readonly #data: PlainData;
+  readonly #data: PeerData;
   /** Those that wait for the end of a WRITE. */
   #recalls: readonly Recall[] = [];
 
-  constructor(data: PlainData) {
+  constructor(data: PeerData) {
     super(new NbdCounters(data.counters), new Loads(data.loads), data.wakeFd);
     this.#data = data;
-    this.exports = data.disks.map((disk) => new PlainDisk(disk));
+    this.exports = data.disks.map((disk) => new PeerDisk(disk));
   }
 
   run(): void {
@@ -42,7 +42,7 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
     const { port, wakeFd } = this.#data;
     clearEvent(wakeFd);
     for (const message of messagesOn(port)) {
-      const word = toPlainSchema.parse(message);
+      const word = toPeerSchema.parse(message);
       if (word === 'stop') this.stopping = true;
       else if ('moved' in word) this.#take(word.moved);
       else this.#recall(word.recall, word.id);
@@ -51,7 +51,7 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
 
   #take({ fd, disk, hasContext, style, received }: Moved): void {
     const chosen = this.exports.find(({ name }) => name === disk);
-    if (chosen === undefined) throw new RangeError(`no plain disk is named ${disk}`);
+    if (chosen === undefined) throw new RangeError(`no disk of a peer is named ${disk}`);
     // It would not have been given otherwise.
     chosen.isRecalled = false;
     const beginning = { kind: 'moved', chosen, hasContext, style, received } as const;
@@ -76,7 +76,7 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
 
   /** Connections that stay have replies to send first: that concerns nobody else. */
   #answerRecalls(): void {
-    const writing = new Set<PlainDisk | null>();
+    const writing = new Set<PeerDisk | null>();
     for (const { exported, stalledSinceMs } of this.connections.values()) {
       if (stalledSinceMs < Number.POSITIVE_INFINITY) writing.add(exported);
     }
@@ -86,7 +86,7 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
     this.#recalls = this.#recalls.filter(({ disk }) => writing.has(disk));
   }
 
-  protected override moveOn(fd: number, connection: Connection<PlainDisk>): void {
+  protected override moveOn(fd: number, connection: Connection<PeerDisk>): void {
     if (this.stopping) {
       this.close(fd, connection);
       return;
@@ -98,7 +98,7 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
     this.#tell({ moved });
   }
 
-  #tell(word: FromPlain): void {
+  #tell(word: FromPeer): void {
     this.#data.port.postMessage(word);
     WakeEvent.signal(this.#data.disksWakeFd);
   }
@@ -125,4 +125,4 @@ class PlainThread extends ServingThread<Connection<PlainDisk>> {
   }
 }
 
-new PlainThread(plainDataSchema.parse(workerData)).run();
+new PeerThread(peerDataSchema.parse(workerData)).run();

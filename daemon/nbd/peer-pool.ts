@@ -1,22 +1,22 @@
-// The threads for plain disks, as the disks' thread has them: it gives them connections when it has several itself, and
-// recalls those of a disk before that becomes more than plain.
+// The peers of the disks' thread, as it has them: threads that serve clients of disks in memory. It gives them connections
+// when it has several itself, and recalls those of a disk before that thread alone may serve it.
 
 import type { MessagePort } from 'node:worker_threads';
 import { WakeEvent } from '../../native/index.js';
 import { RECALL_PATIENCE_MS } from './limits.js';
 import type { Loads } from './loads.js';
-import { fromPlainSchema, type Moved, type ToPlain } from './plain-messages.js';
+import { fromPeerSchema, type Moved, type ToPeer } from './peer-messages.js';
 import { messagesOn } from './port-messages.js';
 
-interface PlainThread {
+interface PeerThread {
   readonly port: MessagePort;
   readonly wakeFd: number;
 }
 
 interface Recall {
   /** Threads that may still begin a request, and those in which a WRITE may be under way. */
-  readonly owing: Set<PlainThread>;
-  readonly writing: Set<PlainThread>;
+  readonly owing: Set<PeerThread>;
+  readonly writing: Set<PeerThread>;
   /** Null: WRITEs that are under way do not matter. */
   readonly isQuiet: (() => boolean) | null;
   readonly then: (quiet: boolean) => void;
@@ -24,8 +24,8 @@ interface Recall {
   untilMs: number;
 }
 
-export class PlainPool {
-  #threads: readonly PlainThread[] = [];
+export class PeerPool {
+  #threads: readonly PeerThread[] = [];
   #hasAsked = false;
   readonly #recalls = new Map<number, Recall>();
   #lastId = 0;
@@ -36,7 +36,7 @@ export class PlainPool {
     private readonly start: () => void,
   ) {}
 
-  use(threads: readonly PlainThread[]): void {
+  use(threads: readonly PeerThread[]): void {
     this.#threads = threads;
   }
 
@@ -55,7 +55,7 @@ export class PlainPool {
   give(moved: Moved): void {
     const number = this.#leastLoaded();
     const thread = this.#threads.at(number - 1);
-    if (thread === undefined) throw new RangeError('there is no thread for plain disks');
+    if (thread === undefined) throw new RangeError('there is no peer');
     this.loads.add(number, 1);
     this.#tell(thread, { moved });
   }
@@ -105,7 +105,7 @@ export class PlainPool {
     const back: Moved[] = [];
     for (const thread of this.#threads) {
       for (const message of messagesOn(thread.port)) {
-        const word = fromPlainSchema.parse(message);
+        const word = fromPeerSchema.parse(message);
         if ('moved' in word) {
           back.push(word.moved);
           continue;
@@ -122,7 +122,7 @@ export class PlainPool {
     for (const thread of this.#threads) this.#tell(thread, 'stop');
   }
 
-  #tell({ port, wakeFd }: PlainThread, word: ToPlain): void {
+  #tell({ port, wakeFd }: PeerThread, word: ToPeer): void {
     port.postMessage(word);
     WakeEvent.signal(wakeFd);
   }

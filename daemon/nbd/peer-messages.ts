@@ -1,9 +1,9 @@
-// What the disks' thread and a thread for plain disks say to each other; the other's event is signalled each time.
+// What the disks' thread and a peer say to each other; the other's event is signalled each time.
 //
-//   disks -> plain   { moved }                        a connection is the plain thread's from now on
+//   disks -> peer    { moved }                        a connection is the peer's from now on
 //                    { recall: disk, id }             give connections of the disk back, from their next request on
 //                    'stop'                           serve what is under way, then end
-//   plain -> disks   { moved }                        a connection that was recalled
+//   peer  -> disks   { moved }                        a connection that was recalled
 //                    { recalled: id, quiet: false }   no request of that disk will begin there any more
 //                    { recalled: id, quiet: true }    and no WRITE is under way
 
@@ -23,15 +23,12 @@ export type Moved = z.infer<typeof movedSchema>;
 
 const moved = z.object({ moved: movedSchema });
 
-export const toPlainSchema = z.union([
+export const toPeerSchema = z.union([
   moved,
   z.object({ recall: z.string(), id: z.int() }),
   z.literal('stop'),
 ]);
-export type ToPlain = z.infer<typeof toPlainSchema>;
+export type ToPeer = z.infer<typeof toPeerSchema>;
 
-export const fromPlainSchema = z.union([
-  moved,
-  z.object({ recalled: z.int(), quiet: z.boolean() }),
-]);
-export type FromPlain = z.infer<typeof fromPlainSchema>;
+export const fromPeerSchema = z.union([moved, z.object({ recalled: z.int(), quiet: z.boolean() })]);
+export type FromPeer = z.infer<typeof fromPeerSchema>;
