@@ -153,8 +153,8 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       this.#holding.ended(held);
       held = 0;
       if (!this.#replies.send(this.#arena(), this.fd)) return 'closed';
-      if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
       this.#transmission?.sent();
+      if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
       if (this.#closing) return 'closed';
       if (this.#startingTls) return 'tls';
       if (this.#isRemote()) return 'remote';

@@ -55,6 +55,8 @@ export class Replies {
   /** What was sent: whole pieces, and bytes of the next one. */
   #first = 0;
   #skip = 0;
+  /** Bytes of the buffer that were sent. */
+  #sentUntil = 0;
   /** What mark() found. */
   #markedUsed = 0;
   #markedCount = 0;
@@ -62,6 +64,16 @@ export class Replies {
 
   get empty(): boolean {
     return this.#count === 0;
+  }
+
+  /** Where the headers end that were appended until now. */
+  get end(): number {
+    return this.#used;
+  }
+
+  /** Up to where headers were sent, as `end`; those before it are in the socket. */
+  get taken(): number {
+    return this.empty ? Number.POSITIVE_INFINITY : this.#sentUntil;
   }
 
   /** Whether one more request can be answered before the next send. */
@@ -186,7 +198,11 @@ export class Replies {
       let sent = arena.send(fd, this.buffer, this.#triples, this.#first, this.#count, this.#skip);
       if (sent < 0) return sent !== GONE;
       while (sent > 0) {
-        const left = (this.#triples[this.#first * TRIPLE_NUMBERS + 2] ?? 0) - this.#skip;
+        const piece = this.#first * TRIPLE_NUMBERS;
+        const left = (this.#triples[piece + 2] ?? 0) - this.#skip;
+        if (this.#triples[piece] === PLACE.BUFFER) {
+          this.#sentUntil = (this.#triples[piece + 1] ?? 0) + this.#skip + Math.min(sent, left);
+        }
         if (sent < left) {
           this.#skip += sent;
           break;
@@ -199,6 +215,7 @@ export class Replies {
     this.#first = 0;
     this.#count = 0;
     this.#used = 0;
+    this.#sentUntil = 0;
     return true;
   }
 

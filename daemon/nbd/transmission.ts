@@ -4,6 +4,7 @@ import { checkRequest, takeStatusPayload } from './check.js';
 import type { Export } from './handshake.js';
 import type { Later, Parked } from './later.js';
 import { EXTENTS_MAX, HOLE_SEARCH_BYTES, REPLY_ROOM_PIECES, TURN_BYTES } from './limits.js';
+import { Owed } from './owed.js';
 import {
   CHUNK,
   CHUNK_DONE,
@@ -25,7 +26,7 @@ export class Transmission {
   readonly #lengths = new Float64Array(EXTENTS_MAX);
   /** Writes of the request under way, and those whose replies wait to be sent. */
   readonly #writeIds = new WriteIds();
-  readonly #owed = new WriteIds();
+  readonly #owed = new Owed();
 
   constructor(
     private readonly exported: Export,
@@ -111,18 +112,20 @@ export class Transmission {
     } else if (request.delayUs > 0) {
       this.later.park(request, error, ids.list(), this.storage.clock.nowUs());
     } else {
-      this.#owed.addAll(ids);
       const { type } = request;
       replies.done(request, error, type === COMMAND.READ || type === COMMAND.BLOCK_STATUS);
+      this.#owed.addAll(ids, replies.end);
     }
     ids.clear();
   }
 
-  /** All replies were handed to the client. */
+  /** Replies were handed to the client, perhaps not all of them. */
   sent(): void {
-    const owed = this.#owed;
-    for (let i = 0; i < owed.count; i++) this.storage.replied(owed.at(i));
-    owed.clear();
+    if (this.#owed.empty) return;
+    const { taken } = this.replies;
+    for (let id = this.#owed.take(taken); id !== 0; id = this.#owed.take(taken)) {
+      this.storage.replied(id);
+    }
   }
 
   /** It is to be durable before its reply. */

@@ -1,4 +1,4 @@
-// Numbers of writes, from when they are made until their replies are sent: a list that is emptied for every request.
+// Numbers of the writes that one request has made: a list that is emptied for every request.
 
 export class WriteIds {
   count = 0;
@@ -7,10 +7,6 @@ export class WriteIds {
 
   add(id: number): void {
     this.ids[this.count++] = id;
-  }
-
-  addAll(other: WriteIds): void {
-    for (let i = 0; i < other.count; i++) this.add(other.at(i));
   }
 
   /** @param nth below `count` */
