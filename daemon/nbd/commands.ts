@@ -10,6 +10,8 @@ import { messagesOn } from './port-messages.js';
 export interface Answer {
   resolve(result: unknown): void;
   reject(error: unknown): void;
+  /** resolve(), or reject() with what the action throws. */
+  resolveWith(action: () => unknown): void;
 }
 
 export class Commands {
@@ -37,6 +39,13 @@ export class Commands {
         const told = toWireError(error);
         if (told === null) throw error;
         reply({ id, error: errorPayload(told) });
+      },
+      resolveWith: (action) => {
+        try {
+          answer.resolve(action());
+        } catch (error) {
+          answer.reject(error);
+        }
       },
     };
     try {

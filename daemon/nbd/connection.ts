@@ -152,8 +152,7 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       }
       this.#holding.ended(held);
       held = 0;
-      if (!this.#replies.send(this.#arena(), this.fd)) return 'closed';
-      this.#transmission?.sent();
+      if (!this.#send()) return 'closed';
       if (!this.#replies.empty) return this.#wait(INTEREST.WRITE);
       if (this.#closing) return 'closed';
       if (this.#startingTls) return 'tls';
@@ -166,6 +165,10 @@ export class Connection<E extends OpenableExport> implements ServedConnection, W
       if (got < 0) return this.#wait(INTEREST.READ);
     }
     return 'again';
+  }
+
+  #send(): boolean {
+    return this.#transmission?.send(this.fd) ?? this.#replies.send(NO_ARENA, this.fd);
   }
 
   #arena(): Arena {

@@ -13,15 +13,19 @@ export interface PlannedCut {
 }
 
 /**
+ * Before any connection dies for it: whether the power can be cut so that it leaves such a state.
+ * @throws as planCut()
+ */
+export function checkCut(cache: VolatileCache, wanted: string): void {
+  choose(cache, wanted);
+}
+
+/**
  * @param wanted a state of power-cut.ts; `random` and `adversarial` may come without a seed, and get one
  * @throws Errno EINVAL for a state that is none, or that does not fit
  */
 export function planCut(cache: VolatileCache, wanted: string): PlannedCut {
-  const state =
-    wanted === 'random' || wanted === 'adversarial' ? `${wanted}:${randomInt(2 ** 32)}` : wanted;
-  checkState(state);
-  const pending = cache.pending();
-  const choices = pick(pending, state);
+  const { state, pending, choices } = choose(cache, wanted);
   const lost = pending.open.filter(({ versions }, i) => choices[i] < versions.length);
   return {
     result: {
@@ -31,8 +35,16 @@ export function planCut(cache: VolatileCache, wanted: string): PlannedCut {
       lostUnits: lost.length,
       images: shown(countImages(pending)),
     },
-    carryOut: () => cache.cut(choices),
+    carryOut: () => cache.lock.hold(() => cache.cut(choices)),
   };
+}
+
+function choose(cache: VolatileCache, wanted: string) {
+  const state =
+    wanted === 'random' || wanted === 'adversarial' ? `${wanted}:${randomInt(2 ** 32)}` : wanted;
+  checkState(state);
+  const pending = cache.lock.hold(() => cache.pending());
+  return { state, pending, choices: pick(pending, state) };
 }
 
 /** Exactly, or the order of magnitude of a large number: all its digits would take longer than the cut. */

@@ -180,8 +180,16 @@ export class FaultStorage implements Storage {
     return this.below.writeId;
   }
 
+  beginReplies(): void {
+    this.below.beginReplies();
+  }
+
   replied(writeId: number): void {
     this.below.replied(writeId);
+  }
+
+  endReplies(): void {
+    this.below.endReplies();
   }
 
   close(): void {

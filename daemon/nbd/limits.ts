@@ -1,5 +1,7 @@
 // Every limit of the NBD server, in one place.
 
+import { availableParallelism } from 'node:os';
+
 /** Connections at one time, over all sockets; further ones are closed at once. */
 export const CONNECTIONS_MAX = 1024;
 /** Options of one handshake, and the data of one. A longer one ends the connection. */
@@ -83,6 +85,7 @@ export const REMOTE_TURN_BYTES = 1024 * 1024;
 
 /** Peers of the disks' thread, for disks in memory: with it as many as there are CPUs, up to this and one. */
 export const PEER_THREADS_MAX = 7;
+export const PEER_THREADS = Math.min(Math.max(availableParallelism() - 1, 1), PEER_THREADS_MAX);
 /** How long a disk is waited for before it becomes more than plain: until WRITEs that are under way have ended. */
 export const RECALL_PATIENCE_MS = 1000;
 

@@ -1,7 +1,10 @@
 // How many clients each serving thread has, in memory that all of them see: one 32-bit word a thread, of which the first is
-// the disks' thread's.
+// the disks' thread's; their numbers are also those that a cache knows them by.
 
 import { PEER_THREADS_MAX } from './limits.js';
+
+/** The number of the disks' thread. */
+export const OWN_LOAD = 0;
 
 export class Loads {
   readonly #words: Int32Array;

@@ -7,6 +7,22 @@ import { MessagePort } from 'node:worker_threads';
 import { z } from 'zod';
 import { remoteDataSchema } from './remote-messages.js';
 
+const cacheDataSchema = z.object({
+  unitBytes: z.int(),
+  atomicBytes: z.int(),
+  versionBytes: z.int(),
+  /** SlotMemory */
+  slots: z.object({
+    fd: z.int(),
+    lengthBytes: z.int(),
+    segmentBytes: z.int(),
+    segments: z.array(z.instanceof(SharedArrayBuffer)),
+  }),
+  /** CacheState.arrays */
+  state: z.array(z.instanceof(SharedArrayBuffer)),
+});
+export type CacheData = z.infer<typeof cacheDataSchema>;
+
 export const diskDataSchema = z.object({
   name: z.string(),
   description: z.string(),
@@ -22,7 +38,7 @@ export const diskDataSchema = z.object({
     }),
     z.object({ kind: z.literal('file'), fd: z.int() }),
   ]),
-  cache: z.object({ unitBytes: z.int(), atomicBytes: z.int(), versionBytes: z.int() }).nullable(),
+  cache: cacheDataSchema.nullable(),
 });
 export type DiskData = z.infer<typeof diskDataSchema>;
 

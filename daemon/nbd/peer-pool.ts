@@ -24,10 +24,17 @@ interface Recall {
   untilMs: number;
 }
 
+interface Cut {
+  readonly owing: Set<PeerThread>;
+  connections: number;
+  readonly then: (connections: number) => void;
+}
+
 export class PeerPool {
   #threads: readonly PeerThread[] = [];
   #hasAsked = false;
   readonly #recalls = new Map<number, Recall>();
+  readonly #cuts = new Map<number, Cut>();
   #lastId = 0;
 
   /** @param start asks for the threads: use() gets them later */
@@ -82,12 +89,27 @@ export class PeerPool {
     for (const thread of this.#threads) this.#tell(thread, { recall: disk, id });
   }
 
-  /** There are recalls that have not been settled: call settle() now and then. */
+  /**
+   * Has the other threads close all connections to a disk.
+   * @param then called by settle() when they have, with their number
+   */
+  cut(disk: string, then: (connections: number) => void): void {
+    const id = ++this.#lastId;
+    this.#cuts.set(id, { owing: new Set(this.#threads), connections: 0, then });
+    for (const thread of this.#threads) this.#tell(thread, { cut: disk, id });
+  }
+
+  /** There are recalls or cuts that have not been settled: call settle() now and then. */
   get isWaiting(): boolean {
-    return this.#recalls.size > 0;
+    return this.#recalls.size > 0 || this.#cuts.size > 0;
   }
 
   settle(): void {
+    for (const [id, { owing, connections, then }] of this.#cuts) {
+      if (owing.size > 0) continue;
+      this.#cuts.delete(id);
+      then(connections);
+    }
     for (const [id, recall] of this.#recalls) {
       const { owing, writing, isQuiet, then } = recall;
       if (owing.size > 0) continue;
@@ -108,6 +130,12 @@ export class PeerPool {
         const word = fromPeerSchema.parse(message);
         if ('moved' in word) {
           back.push(word.moved);
+          continue;
+        }
+        if ('cut' in word) {
+          const cut = this.#cuts.get(word.cut);
+          cut?.owing.delete(thread);
+          if (cut !== undefined) cut.connections += word.connections;
           continue;
         }
         const recall = this.#recalls.get(word.recalled);

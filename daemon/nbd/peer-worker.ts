@@ -27,7 +27,7 @@ class PeerThread extends ServingThread<Connection<PeerDisk>> {
   constructor(data: PeerData) {
     super(new NbdCounters(data.counters), new Loads(data.loads), data.wakeFd);
     this.#data = data;
-    this.exports = data.disks.map((disk) => new PeerDisk(disk));
+    this.exports = data.disks.map((disk) => new PeerDisk(disk, data.thread));
   }
 
   run(): void {
@@ -45,6 +45,7 @@ class PeerThread extends ServingThread<Connection<PeerDisk>> {
       const word = toPeerSchema.parse(message);
       if (word === 'stop') this.stopping = true;
       else if ('moved' in word) this.#take(word.moved);
+      else if ('cut' in word) this.#cut(word.cut, word.id);
       else this.#recall(word.recall, word.id);
     }
   }
@@ -72,6 +73,16 @@ class PeerThread extends ServingThread<Connection<PeerDisk>> {
     this.#tell({ recalled: id, quiet: false });
     this.#recalls = [...this.#recalls, { disk, id }];
     this.#answerRecalls();
+  }
+
+  #cut(name: string, id: number): void {
+    let connections = 0;
+    for (const [fd, connection] of [...this.connections]) {
+      if (connection.exported?.name !== name) continue;
+      this.close(fd, connection);
+      connections++;
+    }
+    this.#tell({ cut: id, connections });
   }
 
   /** Connections that stay have replies to send first: that concerns nobody else. */

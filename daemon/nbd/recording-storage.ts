@@ -169,6 +169,14 @@ export class RecordingStorage implements Storage {
     return this.#writeId;
   }
 
+  beginReplies(): void {
+    this.base.beginReplies();
+  }
+
+  endReplies(): void {
+    this.base.endReplies();
+  }
+
   replied(writeId: number): void {
     const write = this.#unreplied.get(writeId);
     // It is of a storage that the connection used before.

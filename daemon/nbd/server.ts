@@ -1,7 +1,6 @@
 // The disks' thread as the daemon sees it: listens for NBD clients, starts the thread, commands it, and stops it.
 
 import { unlinkSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, type Transferable, Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
@@ -20,7 +19,8 @@ import { claimSocketPath } from '../ipc/socket-path.js';
 import { isErrorCode, PinfoldError } from '../protocol/errors.js';
 import { inheritedSockets, parseTcpAddress } from './address.js';
 import { NbdCounters } from './counters.js';
-import { BUSY_GRACE_MS, PEER_THREADS_MAX } from './limits.js';
+import { createCache } from './disk-cache.js';
+import { BUSY_GRACE_MS, PEER_THREADS } from './limits.js';
 import { Loads } from './loads.js';
 import {
   type Command,
@@ -87,16 +87,14 @@ export class NbdServer {
 
   private constructor(
     { listeners, client, tls }: Sources,
-    disks: readonly Disk[],
+    disks: DiskData[],
     exports: readonly FileExport[],
     private readonly release: () => void,
     fatal: (error: unknown) => void,
     log: Logger | null,
   ) {
     this.port = listeners.map(listeningPort).find((port) => port > 0) ?? null;
-    this.#peerDisks = disks
-      .map(dataOf)
-      .filter(({ source, cache }) => source.kind === 'memory' && cache === null);
+    this.#peerDisks = disks.filter(({ source }) => source.kind === 'memory');
     const counters = this.#newCounters();
     this.#tls = tls === null ? null : new TlsThread({ ...tls, counters, log, fatal });
     const channel = this.#tls?.channel ?? null;
@@ -109,7 +107,7 @@ export class NbdServer {
         tls: channel,
         wakeFd: this.#wake.fd,
         counters,
-        disks: disks.map(dataOf),
+        disks,
         remotes: exports.map(remoteOf),
         remotePort: theirs,
         loads: this.#loads.shared,
@@ -170,7 +168,8 @@ export class NbdServer {
         undo.push(() => unlinkSync(path));
       }
       const client = config?.stdio === true ? standardConnection() : null;
-      return new NbdServer({ listeners, client, tls }, disks, exports, release, fatal, log);
+      const data = disks.map((disk) => dataOf(disk, undo));
+      return new NbdServer({ listeners, client, tls }, data, exports, release, fatal, log);
     } catch (error) {
       for (const fd of listeners) closeDescriptor(fd);
       release();
@@ -191,8 +190,7 @@ export class NbdServer {
   /** Once there are enough clients for them. */
   #startPeerThreads(fatal: (error: unknown) => void): void {
     if (this.#peerDisks.length === 0 || this.#isClosing) return;
-    const count = Math.min(Math.max(availableParallelism() - 1, 1), PEER_THREADS_MAX);
-    const threads = Array.from({ length: count }, (_, index) => {
+    const threads = Array.from({ length: PEER_THREADS }, (_, index) => {
       const { port1: port, port2: theirs } = new MessageChannel();
       const wake = new WakeEvent();
       const worker = new Worker(new URL('./peer-worker.js', import.meta.url), {
@@ -277,9 +275,17 @@ function threadEnded(): PinfoldError {
   return new PinfoldError('ESHUTDOWN', "the disks' thread has ended");
 }
 
-function dataOf({ name, label, sizeBytes, backing, readOnly, storage, cache }: Disk): DiskData {
+/** @param undo gets what gives up again what is made for it */
+function dataOf(
+  { name, label, sizeBytes, backing, readOnly, storage: source, cache }: Disk,
+  undo: (() => void)[],
+): DiskData {
   const where = backing === 'memory' ? 'in memory' : `in ${backing}`;
-  return { name, description: `${label}, ${where}`, sizeBytes, readOnly, source: storage, cache };
+  const disk = { name, description: `${label}, ${where}`, sizeBytes, readOnly, source };
+  if (cache === null) return { ...disk, cache };
+  const { data, memory } = createCache(sizeBytes, cache, source.kind === 'file' ? source.fd : null);
+  undo.push(() => memory.close());
+  return { ...disk, cache: data };
 }
 
 function remoteOf({ name, description, sizeBytes, readOnly }: FileExport): RemoteData {

@@ -94,8 +94,11 @@ export interface Storage {
 
   /** The number of the write that endWrite() or zero() made last; 0 if nobody asks when it was replied to. */
   readonly writeId: number;
+  /** Replies that tell of writes are about to be handed to the client: until endReplies() they may have been, or not. */
+  beginReplies(): void;
   /** The reply to that write was handed to the client, as far as we can tell (B4). */
   replied(writeId: number): void;
+  endReplies(): void;
   /** The connection is over, or uses another storage of the disk. */
   close(): void;
 }
@@ -121,7 +124,15 @@ export abstract class PlainStorage {
     // units are stored as they come
   }
 
+  beginReplies(): void {
+    // nobody asks
+  }
+
   replied(): void {
+    // nobody asks
+  }
+
+  endReplies(): void {
     // nobody asks
   }
 

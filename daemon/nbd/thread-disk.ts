@@ -1,24 +1,24 @@
 // A disk as the disks' thread has it: what a connection to it reads and writes at the moment.
 
-import { SLOT_BYTES } from '../../engine/block/cache-slots.js';
-import { VolatileCache } from '../../engine/block/volatile-cache.js';
+import type { VolatileCache } from '../../engine/block/volatile-cache.js';
 import { PinfoldError } from '../protocol/errors.js';
 import type { RecordingSummary } from '../protocol/methods.js';
 import { WrittenPages } from '../written-pages.js';
 import { BackingFile } from './backing-file.js';
 import type { OpenableExport } from './connection-host.js';
-import { type PlannedCut, planCut } from './cut.js';
+import { checkCut, type PlannedCut, planCut } from './cut.js';
+import { openCache } from './disk-cache.js';
 import { FaultStorage, type Staging } from './fault-storage.js';
 import { FileStorage } from './file-storage.js';
 import { FileSync } from './file-sync.js';
-import { CONNECTIONS_MAX } from './limits.js';
+import { OWN_LOAD } from './loads.js';
 import { MemoryStorage } from './memory-storage.js';
 import type { DiskData } from './messages.js';
 import { Recorder, type RecordingOptions } from './recorder.js';
 import type { RemoteLink } from './remote-link.js';
 import { attempt, type Storage, type Waiter } from './storage.js';
 import { ThreadFaults } from './thread-faults.js';
-import { PINNED_PAGES_MAX, VolatileStorage } from './volatile-storage.js';
+import { VolatileStorage } from './volatile-storage.js';
 
 export class ThreadDisk implements OpenableExport {
   readonly name: string;
@@ -37,13 +37,13 @@ export class ThreadDisk implements OpenableExport {
   readonly #stagings: Staging[] = [];
   #recorder: Recorder | null = null;
   #epoch = 0;
-  /** What is about to make it more than plain. */
+  /** What is about to be done to it while no other thread may serve it. */
   #changes = 0;
 
   /**
    * @param remote makes files durable without holding up this thread; null: this thread does
    * @param onFault called after each firing of a fault layer
-   * @param leaves whether a connection goes on in another thread, which knows plain disks in memory only
+   * @param leaves whether a connection goes on in another thread, which knows disks in memory, perhaps with a cache, only
    */
   constructor(
     data: DiskData,
@@ -59,7 +59,7 @@ export class ThreadDisk implements OpenableExport {
     this.#file = source.kind === 'file' ? new BackingFile(source.fd, sizeBytes, readOnly) : null;
     this.#sync = this.#file === null || remote === null ? null : new FileSync(remote, this.#file);
     this.#cacheShape = data.cache;
-    this.#cache = makeCache(data, this.#file?.fd ?? null);
+    this.#cache = openCache(data, this.#file?.fd ?? null, OWN_LOAD);
     const changed = (): void => {
       this.#epoch++;
     };
@@ -92,10 +92,10 @@ export class ThreadDisk implements OpenableExport {
     };
   }
 
-  get #isPlain(): boolean {
+  /** Whether peers can serve it. */
+  get #isShared(): boolean {
     return (
       this.#memory !== null &&
-      this.#cache === null &&
       this.#recorder === null &&
       this.#changes === 0 &&
       this.faults.stack.layers.length === 0
@@ -103,7 +103,7 @@ export class ThreadDisk implements OpenableExport {
   }
 
   open(waiter: Waiter): Storage | null {
-    if (this.#isPlain && this.leaves(waiter)) return null;
+    if (this.#isShared && this.leaves(waiter)) return null;
     const { stack, clock } = this.faults;
     const disk = this.#openBase();
     disk.clock = clock;
@@ -165,21 +165,25 @@ export class ThreadDisk implements OpenableExport {
     this.#recorder?.interrupt(`the power of disk ${this.name} was cut`);
   }
 
+  /** @throws PinfoldError EINVAL without a volatile cache; see checkCut() */
+  checkCut(state: string): void {
+    checkCut(this.#ownCache, state);
+  }
+
   /** @throws PinfoldError EINVAL without a volatile cache; see planCut() */
   planCut(state: string): PlannedCut {
-    if (this.#cache === null) {
-      throw new PinfoldError('EINVAL', `disk ${this.name} has no volatile cache`);
-    }
-    return planCut(this.#cache, state);
+    return planCut(this.#ownCache, state);
+  }
+
+  get #ownCache(): VolatileCache {
+    if (this.#cache !== null) return this.#cache;
+    throw new PinfoldError('EINVAL', `disk ${this.name} has no volatile cache`);
   }
 
   /** An orderly end: what is in the cache gets to the file. What can't was never flushed. */
   close(): void {
     const cache = this.#cache;
-    if (cache !== null) {
-      attempt(() => cache.settleAll());
-      cache.close();
-    }
+    if (cache !== null) attempt(() => cache.lock.hold(() => cache.settleAll()));
     if (this.#recorder !== null) this.stopRecording();
     this.#file?.close();
   }
@@ -195,12 +199,4 @@ export class ThreadDisk implements OpenableExport {
       this.#unused.pop() ?? new FileStorage(this.#file, (storage) => this.#unused.push(storage))
     );
   }
-}
-
-function makeCache({ cache, sizeBytes }: DiskData, fd: number | null): VolatileCache | null {
-  if (cache === null) return null;
-  const { unitBytes, atomicBytes, versionBytes } = cache;
-  const versionPages = versionBytes / SLOT_BYTES;
-  const pinnedPages = (CONNECTIONS_MAX + 1) * PINNED_PAGES_MAX;
-  return new VolatileCache({ sizeBytes, unitBytes, atomicBytes, versionPages }, fd, pinnedPages);
 }

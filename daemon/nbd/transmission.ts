@@ -119,12 +119,18 @@ export class Transmission {
     ids.clear();
   }
 
-  /** Replies were handed to the client, perhaps not all of them. */
-  sent(): void {
-    if (this.#owed.empty) return;
-    const { taken } = this.replies;
-    for (let id = this.#owed.take(taken); id !== 0; id = this.#owed.take(taken)) {
-      this.storage.replied(id);
+  /** Sends the replies that the socket takes, and notes which writes they tell of. @returns false if the client is gone */
+  send(fd: number): boolean {
+    const { storage, replies } = this;
+    const owed = this.#owed;
+    if (owed.empty) return replies.send(storage.arena, fd);
+    storage.beginReplies();
+    try {
+      return replies.send(storage.arena, fd);
+    } finally {
+      const { taken } = replies;
+      for (let id = owed.take(taken); id !== 0; id = owed.take(taken)) storage.replied(id);
+      storage.endReplies();
     }
   }
 

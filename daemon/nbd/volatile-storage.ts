@@ -1,5 +1,6 @@
 // A disk with a volatile write cache, as a connection reads and writes it: payload is received into fresh slots of the cache,
-// and data is sent from the slots that it lies in, which are pinned until the replies are sent.
+// and data is sent from the slots that it lies in, which are pinned until the replies are sent. Other threads may use the
+// cache meanwhile, so that all but the payload is done under its lock.
 
 import { SLOT_BYTES, ZERO_SLOTS } from '../../engine/block/cache-slots.js';
 import { FOUND, Incoming, type VolatileCache } from '../../engine/block/volatile-cache.js';
@@ -7,7 +8,7 @@ import { type Arena, NativeError, nextData, nextHole, preadInto } from '../../na
 import { REPLY_PIECES, REPLY_ROOM_PIECES, STAGING_BYTES, UNIT_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
-import { attempt, type Clock, extentFrom, type Storage, WALL } from './storage.js';
+import { attempt, type Clock, errorOf, extentFrom, type Storage, WALL } from './storage.js';
 
 const ZERO_BYTES = ZERO_SLOTS * SLOT_BYTES;
 /** Pages that a read of STAGING_BYTES touches at most. */
@@ -47,7 +48,14 @@ export class VolatileStorage implements Storage {
   }
 
   canRead(length: number, replies: Replies): boolean {
-    if (replies.empty) this.#unpin();
+    if (replies.empty && this.#pinnedRuns > 0) {
+      this.cache.lock.take();
+      try {
+        this.#unpin();
+      } finally {
+        this.cache.lock.release();
+      }
+    }
     const pieces = Math.ceil(length / SLOT_BYTES) + 1;
     return (
       this.#pinnedPages + pieces <= READ_PAGES_MAX &&
@@ -56,8 +64,16 @@ export class VolatileStorage implements Storage {
   }
 
   read(offset: number, length: number, replies: Replies): number {
+    this.cache.lock.take();
+    try {
+      return this.#read(offset, offset + length, replies);
+    } finally {
+      this.cache.lock.release();
+    }
+  }
+
+  #read(offset: number, end: number, replies: Replies): number {
     const { cache } = this;
-    const end = offset + length;
     for (let at = offset; at < end; ) {
       const piece = cache.locate(at, end);
       if (cache.found === FOUND.ZEROES) {
@@ -80,7 +96,7 @@ export class VolatileStorage implements Storage {
 
   copy(offset: number, target: Uint8Array): number {
     const { cache, fd } = this;
-    return attempt(() => {
+    return this.#attempt(() => {
       for (let done = 0; done < target.length; ) {
         const piece = cache.locate(offset + done, offset + target.length);
         const into = target.subarray(done, done + piece);
@@ -99,7 +115,13 @@ export class VolatileStorage implements Storage {
   }
 
   beginWrite(offset: number, length: number): number {
-    return this.cache.begin(this.#incoming, offset, length) ? ERROR.NONE : ERROR.ENOMEM;
+    const { lock } = this.cache;
+    lock.take();
+    try {
+      return this.cache.begin(this.#incoming, offset, length) ? ERROR.NONE : ERROR.ENOMEM;
+    } finally {
+      lock.release();
+    }
   }
 
   receive(
@@ -137,33 +159,42 @@ export class VolatileStorage implements Storage {
   }
 
   endWrite(fua: boolean): number {
-    return attempt(() => {
+    const { lock } = this.cache;
+    lock.take();
+    try {
       this.writeId = this.cache.commit(this.#incoming);
       if (fua) this.cache.fua(this.writeId);
-    });
+      return ERROR.NONE;
+    } catch (error) {
+      return errorOf(error);
+    } finally {
+      lock.release();
+    }
   }
 
   abortWrite(): void {
-    this.cache.abort(this.#incoming);
+    this.cache.lock.hold(() => this.cache.abort(this.#incoming));
   }
 
   flush(): number {
-    return attempt(() => this.cache.flush(this.cache.flushBegins()));
+    const { cache } = this;
+    cache.lock.awaitReplies();
+    return this.#attempt(() => cache.flush(cache.flushBegins()));
   }
 
   zero(offset: number, length: number, keepBlocks: boolean, _fast: boolean, trim: boolean): number {
-    const { cache } = this;
-    if (keepBlocks && !cache.begin(this.#incoming, offset, length)) return ERROR.ENOMEM;
-    const error = attempt(() => {
-      this.writeId = keepBlocks ? this.#writeZeroes() : cache.zero(trim, offset, length);
-    });
+    const error = keepBlocks
+      ? this.#writeZeroes(offset, length)
+      : this.#attempt(() => {
+          this.writeId = this.cache.zero(trim, offset, length);
+        });
     if (error === ERROR.NONE) this.#zeroed.push(this.writeId);
     else this.#zeroed.length = 0;
     return error;
   }
 
   endZero(fua: boolean): number {
-    const error = attempt(() => {
+    const error = this.#attempt(() => {
       if (fua) for (const id of this.#zeroed) this.cache.fua(id);
     });
     this.#zeroed.length = 0;
@@ -175,6 +206,10 @@ export class VolatileStorage implements Storage {
   }
 
   dataFrom(offset: number): number {
+    return this.cache.lock.hold(() => this.#dataFrom(offset));
+  }
+
+  #dataFrom(offset: number): number {
     const { cache, sizeBytes, fd } = this;
     for (let at = offset; at < sizeBytes; ) {
       // Not how far data goes, which may be the whole disk.
@@ -192,6 +227,10 @@ export class VolatileStorage implements Storage {
   }
 
   holeFrom(offset: number): number {
+    return this.cache.lock.hold(() => this.#holeFrom(offset));
+  }
+
+  #holeFrom(offset: number): number {
     const { cache, sizeBytes, fd } = this;
     for (let at = offset; at < sizeBytes; ) {
       const end = at + cache.locate(at, sizeBytes);
@@ -206,13 +245,32 @@ export class VolatileStorage implements Storage {
     return sizeBytes;
   }
 
+  beginReplies(): void {
+    this.cache.lock.beginReplies();
+  }
+
   replied(writeId: number): void {
-    this.cache.replied(writeId);
+    const { lock } = this.cache;
+    lock.take();
+    try {
+      this.cache.replied(writeId);
+    } finally {
+      lock.release();
+    }
+  }
+
+  endReplies(): void {
+    this.cache.lock.endReplies();
   }
 
   close(): void {
     this.abortWrite();
-    this.#unpin();
+    this.cache.lock.hold(() => this.#unpin());
+  }
+
+  /** Under the lock. */
+  #attempt(action: () => void): number {
+    return attempt(() => this.cache.lock.hold(action));
   }
 
   /** Data of the file comes into slots that are free again once it was sent. */
@@ -240,11 +298,12 @@ export class VolatileStorage implements Storage {
   }
 
   /** With NO_HOLE: zeroes that take memory, as data does. */
-  #writeZeroes(): number {
-    const { cache } = this;
-    const incoming = this.#incoming;
-    for (let i = 0; i < incoming.count; i++) cache.slots.zero(incoming.slots[i], 0, SLOT_BYTES);
-    return cache.commit(incoming);
+  #writeZeroes(offset: number, length: number): number {
+    const error = this.beginWrite(offset, length);
+    if (error !== ERROR.NONE) return error;
+    const { slots, count } = this.#incoming;
+    for (let i = 0; i < count; i++) this.cache.slots.zero(slots[i], 0, SLOT_BYTES);
+    return this.endWrite(false);
   }
 
   #pin(first: number, count: number): void {

@@ -11,7 +11,7 @@ import type { Turn } from './connection-host.js';
 import { COUNTER, NbdCounters } from './counters.js';
 import type { TlsState } from './handshake.js';
 import { CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_MS, WAIT_MS, WRITE_WAIT_MS } from './limits.js';
-import { Loads } from './loads.js';
+import { Loads, OWN_LOAD } from './loads.js';
 import { type Command, LEFT, START, type ThreadData, workerDataSchema } from './messages.js';
 import type { Moved } from './peer-messages.js';
 import { PeerPool } from './peer-pool.js';
@@ -30,9 +30,6 @@ const ACCEPT_PAUSE_MS = 100;
 
 type AnyExport = ThreadDisk | RemoteExport;
 type AnyConnection = Connection<AnyExport> | RemoteConnection;
-
-/** The number of this thread in Loads. */
-const OWN_LOAD = 0;
 
 class DisksThread extends ServingThread<AnyConnection> {
   readonly exports: readonly AnyExport[];
@@ -110,7 +107,7 @@ class DisksThread extends ServingThread<AnyConnection> {
         answer.resolve(null);
         return;
       case 'cut':
-        answer.resolve(this.#cut(this.#disk(command.disk), command.state));
+        this.#cut(this.#disk(command.disk), command.state, answer);
         return;
       case 'peer-threads':
         this.#peers.use(command.threads);
@@ -170,7 +167,7 @@ class DisksThread extends ServingThread<AnyConnection> {
   }
 
   /**
-   * Makes a disk more than plain, once other threads have given back what they have of it.
+   * Does something to a disk that no other thread may know of, once these have given back what they have of it.
    * @param isQuiet what else it waits for, for a while; null: WRITEs that are under way began before
    * @param action its result, or error, is the answer
    */
@@ -183,11 +180,7 @@ class DisksThread extends ServingThread<AnyConnection> {
     const end = disk.beginChange();
     this.#peers.recall(disk.name, isQuiet, (quiet) => {
       end();
-      try {
-        answer.resolve(action(quiet));
-      } catch (error) {
-        answer.reject(error);
-      }
+      answer.resolveWith(() => action(quiet));
     });
     this.#peers.settle();
   }
@@ -214,9 +207,19 @@ class DisksThread extends ServingThread<AnyConnection> {
   }
 
   /** Nobody hears of it, but that the connections are gone. */
-  #cut(disk: ThreadDisk, wanted: string): Cut {
+  #cut(disk: ThreadDisk, wanted: string, answer: Answer): void {
+    disk.checkCut(wanted);
+    const end = disk.beginChange();
+    this.#peers.cut(disk.name, (connections) => {
+      end();
+      answer.resolveWith(() => this.#cutHere(disk, wanted, connections));
+    });
+    this.#peers.settle();
+  }
+
+  /** @param connections of other threads that were closed for it */
+  #cutHere(disk: ThreadDisk, wanted: string, connections: number): Cut {
     const cut = disk.planCut(wanted);
-    let connections = 0;
     for (const [fd, connection] of this.connections) {
       if (connection.exported !== disk) continue;
       if (!this.#internal.has(fd)) connections++;

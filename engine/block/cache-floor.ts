@@ -2,6 +2,7 @@
 
 import { type CachePages, FLOOR } from './cache-pages.js';
 import { type CacheSlots, SLOT_BYTES } from './cache-slots.js';
+import type { CacheState } from './cache-state.js';
 import { KIND, SKIP, type WriteLog } from './write-log.js';
 
 /** Pages of one write of data: 32 MiB that begin inside of a page. */
@@ -45,8 +46,9 @@ export class MemoryFloor implements Floor {
     private readonly log: WriteLog,
     private readonly pages: CachePages,
     private readonly slots: CacheSlots,
+    state: CacheState,
   ) {
-    this.#slots = new Uint32Array(pages.count);
+    this.#slots = state.uint32(pages.count);
   }
 
   settle(seq: number): void {

@@ -1,6 +1,8 @@
 // What each page of a disk with a volatile cache holds now, as every reader sees it (B2): the entry of the
 // newest write (see write-log.ts), or FLOOR where no write is in the log and the floor has no slot.
 
+import type { CacheState } from './cache-state.js';
+
 export const FLOOR = 0;
 
 /** Pages that one counter covers: searches pass over those without entries. */
@@ -11,9 +13,12 @@ export class CachePages {
   readonly #newest: Uint32Array;
   readonly #used: Uint32Array;
 
-  constructor(readonly count: number) {
-    this.#newest = new Uint32Array(count);
-    this.#used = new Uint32Array(Math.ceil(count / GROUP_PAGES));
+  constructor(
+    readonly count: number,
+    state: CacheState,
+  ) {
+    this.#newest = state.uint32(count);
+    this.#used = state.uint32(Math.ceil(count / GROUP_PAGES));
   }
 
   get(page: number): number {

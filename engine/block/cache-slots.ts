@@ -10,6 +10,7 @@
 // pinned: it is given back when the last pin goes.
 
 import { Arena, fallocate, type Mapping } from '../../native/index.js';
+import type { CacheState } from './cache-state.js';
 import { COLD_RUN_SLOTS, ColdSlots } from './cold-slots.js';
 import { SlotRing } from './slot-ring.js';
 
@@ -37,14 +38,15 @@ export class CacheSlots {
   readonly #segmentSlots: number;
   /** How often each slot is pinned, and RELEASED. */
   readonly #pins: Uint32Array;
-  /** Pins of all of them. */
-  #pinned = 0;
+  /** Pins of all of them: one word. */
+  readonly #pinned: Uint32Array;
   /** Free slots that keep their memory. */
   readonly #singles: SlotRing;
   readonly #runs: SlotRing;
   readonly #cold: ColdSlots;
+  /** Of this thread. */
   #largeInARow = 0;
-  /** So many of #cold may be taken in runs. */
+  /** So many of #cold may be taken in runs by this thread. */
   #coldCredit = 0;
   /** Those that go back to the host at the next settle(). */
   #punchFirst = 0;
@@ -59,15 +61,17 @@ export class CacheSlots {
     memory: Mapping,
     private readonly fd: number,
     private readonly warmSlots: number,
+    state: CacheState,
   ) {
     this.#views = memory.segments.map((segment) => new Uint8Array(segment));
     this.arena = new Arena(this.#views);
     this.#segmentSlots = memory.segmentBytes / SLOT_BYTES;
     const limit = memory.lengthBytes / SLOT_BYTES;
-    this.#pins = new Uint32Array(limit);
-    this.#singles = new SlotRing(warmSlots);
-    this.#runs = new SlotRing(warmSlots);
-    this.#cold = new ColdSlots(ZERO_SLOTS, limit);
+    this.#pins = state.uint32(limit);
+    this.#pinned = state.uint32(1);
+    this.#singles = new SlotRing(warmSlots, state);
+    this.#runs = new SlotRing(warmSlots, state);
+    this.#cold = new ColdSlots(ZERO_SLOTS, limit, state);
   }
 
   /** A slot with any content. @throws RangeError if there is none */
@@ -120,7 +124,7 @@ export class CacheSlots {
   }
 
   #anyPinned(slots: Uint32Array, start: number, end: number): boolean {
-    if (this.#pinned === 0) return false;
+    if (this.#pinned[0] === 0) return false;
     for (let i = start; i < end; i++) if (this.#pins[slots[i]] > 0) return true;
     return false;
   }
@@ -155,12 +159,12 @@ export class CacheSlots {
   }
 
   pin(first: number, count: number): void {
-    this.#pinned += count;
+    this.#pinned[0] += count;
     for (let slot = first; slot < first + count; slot++) this.#pins[slot]++;
   }
 
   unpin(first: number, count: number): void {
-    this.#pinned -= count;
+    this.#pinned[0] -= count;
     for (let slot = first; slot < first + count; slot++) {
       if (--this.#pins[slot] !== RELEASED) continue;
       this.#pins[slot] = 0;

@@ -10,12 +10,17 @@
 // was visible of it after the write, so the oldest write becomes the floor by moving its slots there. Writes
 // leave the log at its head: when FLUSH or FUA made them durable, or when the log holds too much (B3 allows
 // that at any time; B6 even before the reply).
+//
+// Several threads can use one cache, each by an object of its own: all state but that of payload which is being received
+// lies in memory that they share. Whatever they do to it they do under its lock.
 
-import { createMemory, type Memory } from '../../native/index.js';
+import { createMemory, type Mapping, type Memory } from '../../native/index.js';
 import { imageOf, pendingOf } from './cache-cut.js';
 import { type Floor, MemoryFloor, WRITE_PAGES_MAX } from './cache-floor.js';
+import { CacheLock } from './cache-lock.js';
 import { CachePages, FLOOR } from './cache-pages.js';
 import { CacheSlots, SLOT_BYTES, ZERO_SLOTS } from './cache-slots.js';
+import type { CacheState } from './cache-state.js';
 import { FileFloor } from './file-floor.js';
 import type { Pending } from './power-cut.js';
 import { KIND, SKIP, WriteLog } from './write-log.js';
@@ -63,6 +68,15 @@ export interface CacheShape {
   readonly atomicBytes: number;
   /** Versions of so many pages may be undecided at one time. */
   readonly versionPages: number;
+  /** So many slots may be pinned at one time. */
+  readonly pinnedPages: number;
+  /** So many use it: one if the floor is in a file. */
+  readonly threads: number;
+}
+
+/** The memory of a cache's slots, and its memfd. */
+export interface SlotMemory extends Mapping {
+  readonly fd: number;
 }
 
 /** What locate() has found. */
@@ -72,55 +86,50 @@ const WRITES_MAX = 2 ** 22;
 /** Twice the usual, as there may be at most 1024: the cache of a disk of 1 TiB needs more. */
 const SEGMENT_BYTES = 2 ** 31;
 
-/** Pages of all writes together whose payload is awaited: 1 GiB. */
+/** Pages of all writes together whose payload is awaited: 1 GiB. Each thread has its share of them. */
 const AWAITED_PAGES_MAX = 2 ** 18;
-/** One more finds room beside them, if it ends at once: zeroes. */
-const INCOMING_PAGES_TOTAL = AWAITED_PAGES_MAX + WRITE_PAGES_MAX;
 
 export class VolatileCache {
   /** What locate() has found, and where in the arena it lies. */
   found: number = FOUND.ZEROES;
   foundAt = 0;
   readonly slots: CacheSlots;
-  readonly #memory: Memory;
+  /** Only who has taken it may call other methods than hasRoom(). */
+  readonly lock: CacheLock;
   readonly #log: WriteLog;
   readonly #pages: CachePages;
   readonly #floor: Floor;
-  /** Writes before this one are durable, or trims. */
-  #flushed = 0;
+  /** One number: writes before that one are durable, or trims. */
+  readonly #flushed: Float64Array;
+  /** Of writes that this thread awaits the payload of; and so many it may. */
   #incomingPages = 0;
+  readonly #awaitedPagesMax: number;
 
   /**
    * @param fd of the file that holds the floor, which stays the caller's; null: the disk is in memory
-   * @param pinnedPages so many slots may be pinned at one time
-   * @throws NativeError ENOMEM, EMFILE
+   * @param memory what slotMemory() has made
+   * @param state of all threads that use it
+   * @param thread which of them this is, from 0 on
    */
   constructor(
     private readonly shape: CacheShape,
     fd: number | null,
-    pinnedPages: number,
+    memory: SlotMemory,
+    state: CacheState,
+    thread = 0,
   ) {
-    const { sizeBytes, unitBytes, versionPages } = shape;
+    const { sizeBytes, unitBytes, versionPages, threads } = shape;
     const pageCount = sizeBytes / SLOT_BYTES;
-    const logPages = versionPages + WRITE_PAGES_MAX;
-    // A cut needs as many slots again as the log has.
-    const slotCount =
-      ZERO_SLOTS +
-      (fd === null ? pageCount : 0) +
-      2 * logPages +
-      INCOMING_PAGES_TOTAL +
-      pinnedPages;
-    this.#memory = createMemory(slotCount * SLOT_BYTES, {
-      name: 'pinfold-cache',
-      segmentBytes: SEGMENT_BYTES,
-    });
     const writesMax = 2 ** Math.ceil(Math.log2(Math.min(Math.max(versionPages, 1024), WRITES_MAX)));
-    this.#log = new WriteLog(writesMax, logPages, slotCount);
-    this.#pages = new CachePages(pageCount);
-    this.slots = new CacheSlots(this.#memory, this.#memory.fd, versionPages);
+    this.#awaitedPagesMax = awaitedPagesMax(shape);
+    this.lock = new CacheLock(state.int32(1 + threads), thread);
+    this.#flushed = state.float64(1);
+    this.#log = new WriteLog(writesMax, logPages(shape), memory.lengthBytes / SLOT_BYTES, state);
+    this.#pages = new CachePages(pageCount, state);
+    this.slots = new CacheSlots(memory, memory.fd, versionPages, state);
     this.#floor =
       fd === null
-        ? new MemoryFloor(this.#log, this.#pages, this.slots)
+        ? new MemoryFloor(this.#log, this.#pages, this.slots, state)
         : new FileFloor(fd, sizeBytes, unitBytes, this.#log, this.#pages, this.slots);
   }
 
@@ -130,18 +139,9 @@ export class VolatileCache {
     this.#floor.sync();
   }
 
-  /** Bytes of memory that versions occupy now, and the floor if it is in memory. */
-  residentBytes(): number {
-    return this.#memory.residentBytes();
-  }
-
-  close(): void {
-    this.#memory.close();
-  }
-
   /** Whether payload of a write of so many bytes, anywhere, may be awaited now: begin() has slots for it then. */
   hasRoom(length: number): boolean {
-    return this.#incomingPages + Math.ceil(length / SLOT_BYTES) + 1 <= AWAITED_PAGES_MAX;
+    return this.#incomingPages + Math.ceil(length / SLOT_BYTES) + 1 <= this.#awaitedPagesMax;
   }
 
   /** Takes slots for the pages of a write. @returns false if there are not enough now */
@@ -150,7 +150,7 @@ export class VolatileCache {
       length === 0
         ? 0
         : Math.ceil((offset + length) / SLOT_BYTES) - Math.floor(offset / SLOT_BYTES);
-    if (this.#incomingPages + count > INCOMING_PAGES_TOTAL) return false;
+    if (this.#incomingPages + count > this.#awaitedPagesMax + WRITE_PAGES_MAX) return false;
     this.#incomingPages += count;
     if (incoming.slots.length < count) incoming.slots = new Uint32Array(count);
     incoming.offset = offset;
@@ -267,14 +267,14 @@ export class VolatileCache {
   flush(moment: number): void {
     const log = this.#log;
     let flushed = -1;
-    for (let seq = Math.max(this.#flushed, log.head); seq < log.tail; seq++) {
+    for (let seq = Math.max(this.#flushed[0], log.head); seq < log.tail; seq++) {
       const trim = log.kind(seq) === KIND.TRIM;
       if (!trim && !log.isDurable(seq)) {
         if (log.repliedBy(seq, moment)) this.#makeDurable(seq);
         else if (flushed < 0) flushed = seq;
       }
     }
-    this.#flushed = flushed < 0 ? log.tail : flushed;
+    this.#flushed[0] = flushed < 0 ? log.tail : flushed;
     this.#settleDurable();
     this.#floor.sync();
   }
@@ -413,4 +413,26 @@ export class VolatileCache {
     this.#floor.keep(seq);
     this.#log.setDurable(seq);
   }
+}
+
+/** Memory for the slots of a cache, which the caller closes when no thread uses that any more. @throws NativeError ENOMEM, EMFILE */
+export function slotMemory(shape: CacheShape, isInFile: boolean): Memory {
+  const { sizeBytes, pinnedPages, threads } = shape;
+  const slots =
+    ZERO_SLOTS +
+    (isInFile ? 0 : sizeBytes / SLOT_BYTES) +
+    // A cut needs as many again as the log has.
+    2 * logPages(shape) +
+    // One more write finds room beside those whose payload a thread awaits, if it ends at once: zeroes.
+    threads * (awaitedPagesMax(shape) + WRITE_PAGES_MAX) +
+    pinnedPages;
+  return createMemory(slots * SLOT_BYTES, { name: 'pinfold-cache', segmentBytes: SEGMENT_BYTES });
+}
+
+function logPages({ versionPages }: CacheShape): number {
+  return versionPages + WRITE_PAGES_MAX;
+}
+
+function awaitedPagesMax({ threads }: CacheShape): number {
+  return Math.floor(AWAITED_PAGES_MAX / threads);
 }

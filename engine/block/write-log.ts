@@ -8,6 +8,8 @@
 //             a slot, SKIP (the write changes nothing there), or zeroBase + seq modulo the capacity: zeroes,
 //             a number that no other write in the log uses
 
+import type { CacheState } from './cache-state.js';
+
 export const KIND = { DATA: 0, ZEROES: 1, TRIM: 2 } as const;
 
 /** An entry of a page that the write leaves as it is. */
@@ -18,12 +20,16 @@ const DURABLE = 2;
 const FUA = 4;
 const ATOMIC = 8;
 
+/** In the counters, see the getters; ENTRY_NEXT: where the next entry comes. */
+const HEAD = 0;
+const TAIL = 1;
+const ENTRY_COUNT = 2;
+const ENTRY_NEXT = 3;
+const NOW = 4;
+const COUNTERS = 5;
+
 export class WriteLog {
-  /** Writes that are in the log: from head to below tail. */
-  head = 1;
-  tail = 1;
-  /** Entries of all of them. */
-  entryCount = 0;
+  readonly #counters: Float64Array;
   readonly #mask: number;
   readonly #kinds: Uint8Array;
   readonly #flags: Uint8Array;
@@ -33,8 +39,6 @@ export class WriteLog {
   readonly #entryCounts: Uint32Array;
   readonly #repliedAt: Float64Array;
   readonly #entries: Uint32Array;
-  #entryNext = 0;
-  #clock = 0;
 
   /**
    * @param writesMax a power of two
@@ -45,27 +49,44 @@ export class WriteLog {
     readonly writesMax: number,
     entriesMax: number,
     private readonly zeroBase: number,
+    state: CacheState,
   ) {
     this.#mask = writesMax - 1;
-    this.#kinds = new Uint8Array(writesMax);
-    this.#flags = new Uint8Array(writesMax);
-    this.#starts = new Float64Array(writesMax);
-    this.#ends = new Float64Array(writesMax);
-    this.#entryFirsts = new Uint32Array(writesMax);
-    this.#entryCounts = new Uint32Array(writesMax);
-    this.#repliedAt = new Float64Array(writesMax);
-    this.#entries = new Uint32Array(entriesMax);
+    this.#counters = state.float64(COUNTERS);
+    this.#kinds = state.uint8(writesMax);
+    this.#flags = state.uint8(writesMax);
+    this.#starts = state.float64(writesMax);
+    this.#ends = state.float64(writesMax);
+    this.#entryFirsts = state.uint32(writesMax);
+    this.#entryCounts = state.uint32(writesMax);
+    this.#repliedAt = state.float64(writesMax);
+    this.#entries = state.uint32(entriesMax);
+    if (state.isNew) this.#counters[HEAD] = this.#counters[TAIL] = 1;
+  }
+
+  /** Writes that are in the log: from head to below tail. */
+  get head(): number {
+    return this.#counters[HEAD];
+  }
+
+  get tail(): number {
+    return this.#counters[TAIL];
+  }
+
+  /** Entries of all of them. */
+  get entryCount(): number {
+    return this.#counters[ENTRY_COUNT];
   }
 
   /** Appends a write that touches the bytes from `start` to below `end`, without entries yet. */
   append(kind: number, start: number, end: number, atomic: boolean): number {
-    const seq = this.tail++;
+    const seq = this.#counters[TAIL]++;
     const at = seq & this.#mask;
     this.#kinds[at] = kind;
     this.#flags[at] = atomic ? ATOMIC : 0;
     this.#starts[at] = start;
     this.#ends[at] = end;
-    this.#entryFirsts[at] = this.#entryNext;
+    this.#entryFirsts[at] = this.#counters[ENTRY_NEXT];
     this.#entryCounts[at] = 0;
     return seq;
   }
@@ -73,33 +94,37 @@ export class WriteLog {
   /** Adds the entry of the next page to the newest write. */
   push(entry: number): void {
     this.#entryCounts[(this.tail - 1) & this.#mask]++;
-    this.#entries[this.#entryNext] = entry;
-    this.#entryNext = this.#entryNext + 1 === this.#entries.length ? 0 : this.#entryNext + 1;
-    this.entryCount++;
+    const counters = this.#counters;
+    const at = counters[ENTRY_NEXT];
+    this.#entries[at] = entry;
+    counters[ENTRY_NEXT] = at + 1 === this.#entries.length ? 0 : at + 1;
+    counters[ENTRY_COUNT]++;
   }
 
   /** push(), so many times. */
   pushAll(entries: Uint32Array, count: number): void {
     const ring = this.#entries;
-    let next = this.#entryNext;
+    const counters = this.#counters;
+    let next = counters[ENTRY_NEXT];
     for (let i = 0; i < count; i++) {
       ring[next++] = entries[i];
       if (next === ring.length) next = 0;
     }
-    this.#entryNext = next;
+    counters[ENTRY_NEXT] = next;
     this.#entryCounts[(this.tail - 1) & this.#mask] += count;
-    this.entryCount += count;
+    counters[ENTRY_COUNT] += count;
   }
 
   /** Forgets the oldest write. */
   shift(): void {
-    this.entryCount -= this.entries(this.head);
-    this.head++;
+    const { head } = this;
+    this.#counters[ENTRY_COUNT] -= this.entries(head);
+    this.#counters[HEAD] = head + 1;
   }
 
   clear(): void {
-    this.head = this.tail;
-    this.entryCount = 0;
+    this.#counters[HEAD] = this.tail;
+    this.#counters[ENTRY_COUNT] = 0;
   }
 
   /** The entry that stands for zeroes in a write. */
@@ -170,12 +195,12 @@ export class WriteLog {
 
   setReplied(seq: number): void {
     this.#flags[seq & this.#mask] |= REPLIED;
-    this.#repliedAt[seq & this.#mask] = ++this.#clock;
+    this.#repliedAt[seq & this.#mask] = ++this.#counters[NOW];
   }
 
   /** The moment now, for repliedBy(). */
   get now(): number {
-    return this.#clock;
+    return this.#counters[NOW];
   }
 
   /** Whether a write had been replied to at a moment (B4's R). */

@@ -4,9 +4,16 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CacheState } from '../../engine/block/cache-state.js';
 import type { Pending } from '../../engine/block/power-cut.js';
-import { FOUND, Incoming, VolatileCache } from '../../engine/block/volatile-cache.js';
-import { closeDescriptor, openFile, preadInto, truncateFile } from '../../native/index.js';
+import { FOUND, Incoming, slotMemory, VolatileCache } from '../../engine/block/volatile-cache.js';
+import {
+  closeDescriptor,
+  type Memory,
+  openFile,
+  preadInto,
+  truncateFile,
+} from '../../native/index.js';
 
 interface Version {
   readonly id: number;
@@ -134,6 +141,7 @@ export class Reference {
 /** The cache, with payload given at once. */
 export class CacheUnderTest {
   readonly cache: VolatileCache;
+  readonly memory: Memory;
   readonly fd: number | null;
   readonly #folder: string | null;
 
@@ -146,11 +154,9 @@ export class CacheUnderTest {
     this.fd =
       this.#folder === null ? null : openFile(join(this.#folder, 'disk.img'), { create: true });
     if (this.fd !== null) truncateFile(this.fd, sizeBytes);
-    this.cache = new VolatileCache(
-      { sizeBytes, unitBytes, atomicBytes, versionPages },
-      this.fd,
-      64,
-    );
+    const shape = { sizeBytes, unitBytes, atomicBytes, versionPages, pinnedPages: 64, threads: 1 };
+    this.memory = slotMemory(shape, inFile);
+    this.cache = new VolatileCache(shape, this.fd, this.memory, new CacheState(null));
   }
 
   receive(offset: number, data: Buffer): Incoming {
@@ -202,7 +208,7 @@ export class CacheUnderTest {
   }
 
   close(): void {
-    this.cache.close();
+    this.memory.close();
     if (this.fd !== null) closeDescriptor(this.fd);
     if (this.#folder !== null) rmSync(this.#folder, { recursive: true });
   }

@@ -1,13 +1,14 @@
 // Slots without memory: each is handed out once, alone or in a run, wherever the last word ends.
 
 import test from 'ava';
+import { CacheState } from '../../engine/block/cache-state.js';
 import { COLD_RUN_SLOTS, ColdSlots } from '../../engine/block/cold-slots.js';
 
 const FIRST = 16;
 
 for (const limit of [FIRST + 1, 48, 64, 1000, 1023]) {
   test(`${limit} slots: each is taken once, singly and in runs, and again after it was put back`, (t) => {
-    const cold = new ColdSlots(FIRST, limit);
+    const cold = new ColdSlots(FIRST, limit, new CacheState(null));
     const run = new Uint32Array(COLD_RUN_SLOTS);
     for (let round = 0; round < 3; round++) {
       const taken: number[] = [];

@@ -280,9 +280,9 @@ test('the memory of versions is bounded, and that of zeroed pages goes back', (t
   for (let pass = 0; pass < 3; pass++) {
     for (let at = 0; at < sizeBytes; at += mib.length) disk.write(at, mib);
   }
-  t.true(disk.cache.residentBytes() <= sizeBytes + 3 * 2 ** 20);
+  t.true(disk.memory.residentBytes() <= sizeBytes + 3 * 2 ** 20);
   for (let at = 0; at < sizeBytes; at += mib.length) disk.zero(true, at, mib.length);
-  t.true(disk.cache.residentBytes() <= 3 * 2 ** 20);
+  t.true(disk.memory.residentBytes() <= 3 * 2 ** 20);
   disk.close();
 });
 
@@ -303,7 +303,7 @@ test('what small writes have scattered lies together again after many large ones
   for (let i = 0; i < 2500; i++) disk.write(((i * 37) % (pages / 32)) * large.length, large);
   // Two for each large write.
   t.true(pieces() <= pages / 16, `${pieces()} pieces`);
-  t.true(disk.cache.residentBytes() <= sizeBytes + 3 * 2 ** 20);
+  t.true(disk.memory.residentBytes() <= sizeBytes + 3 * 2 ** 20);
   disk.close();
 });
 

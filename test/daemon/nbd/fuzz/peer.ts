@@ -4,6 +4,7 @@
 import { Connection } from '../../../../daemon/nbd/connection.js';
 import type { OpenableExport } from '../../../../daemon/nbd/connection-host.js';
 import { NbdCounters } from '../../../../daemon/nbd/counters.js';
+import { createCache } from '../../../../daemon/nbd/disk-cache.js';
 import type { DiskData } from '../../../../daemon/nbd/messages.js';
 import { Patience } from '../../../../daemon/nbd/patience.js';
 import { COMMAND, ERROR, OPTION } from '../../../../daemon/nbd/protocol.js';
@@ -73,6 +74,7 @@ export class FuzzedServer {
     },
   };
   readonly #disks: readonly ServedDisk[];
+  readonly #caches: Memory[] = [];
   readonly #look = Buffer.alloc(SIZE);
   #cases = 0;
   readonly wire = new Arena([new Uint8Array(new SharedArrayBuffer(1))]);
@@ -83,7 +85,7 @@ export class FuzzedServer {
     this.#late = new LateDisk('late', memories.at(-1) ?? createMemory(SIZE), this.clock);
     this.#disks = EXPORTS.map((name, i) => {
       const memory = memories[i] ?? createMemory(SIZE);
-      const plain = name === 'late' ? null : plainDisk(name, memory);
+      const plain = name === 'late' ? null : threadDisk(name, memory, this.#caches);
       const exported = plain ?? this.#late;
       const { readOnly } = exported;
       const storage =
@@ -101,7 +103,8 @@ export class FuzzedServer {
   close(): void {
     for (const { exported } of this.#disks) if (exported instanceof ThreadDisk) exported.close();
     this.poller.close();
-    for (const { memory } of this.#disks) memory.close();
+    for (const memory of [...this.#disks.map((disk) => disk.memory), ...this.#caches])
+      memory.close();
   }
 
   /** One client's whole life. @throws Error saying what is wrong, if anything is */
@@ -164,7 +167,8 @@ export class FuzzedServer {
   }
 }
 
-function plainDisk(name: string, memory: Memory): ThreadDisk {
+/** @param caches gets the memory of its cache */
+function threadDisk(name: string, memory: Memory, caches: Memory[]): ThreadDisk {
   const { fd } = memory;
   const segments = [...memory.segments];
   const source: DiskData['source'] = name.endsWith('file')
@@ -172,9 +176,12 @@ function plainDisk(name: string, memory: Memory): ThreadDisk {
     : { kind: 'memory', fd, segments, written: new WrittenPages(SIZE).shared };
   const readOnly = name === 'locked';
   const unitBytes = name === 'cached' ? 512 : 4096;
-  const cache = name.startsWith('cached')
-    ? { unitBytes, atomicBytes: 0, versionBytes: VERSION_BYTES }
+  const shape = { unitBytes, atomicBytes: 0, versionBytes: VERSION_BYTES };
+  const made = name.startsWith('cached')
+    ? createCache(SIZE, shape, source.kind === 'file' ? fd : null)
     : null;
+  if (made !== null) caches.push(made.memory);
+  const cache = made?.data ?? null;
   return new ThreadDisk(
     { name, description: name, sizeBytes: SIZE, readOnly, source, cache },
     null,
