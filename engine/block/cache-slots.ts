@@ -6,8 +6,9 @@
 // A slot that was given back keeps its memory, up to some number of them, and is taken again before others. Those that
 // came in runs are kept apart from single ones: large writes take runs, small ones what is left, so that what is large
 // lies together. What small writes have scattered comes together again while there are large ones only: a part of them
-// takes runs that have no memory, and single slots give theirs back to the host instead. A slot that is being sent is
-// pinned: it is given back when the last pin goes.
+// takes runs that have no memory, and single slots give theirs back to the host instead. That happens once for what small
+// writes have taken: where large ones lie across each other, nothing would bring it together for good. A slot that is being
+// sent is pinned: it is given back when the last pin goes.
 
 import { Arena, fallocate, type Mapping } from '../../native/index.js';
 import type { CacheState } from './cache-state.js';
@@ -21,7 +22,8 @@ export const ZERO_SLOTS = 16;
 const RELEASED = 0x80000000;
 
 /** Slots that follow each other are a run from this number on; a write of so many pages is large. */
-const RUN_SLOTS = 8;
+const RUN_SLOTS = COLD_RUN_SLOTS;
+const LARGE_PAGES = 8;
 /** So many large writes, and no other between them, are the beginning of many more. */
 const LARGE_IN_A_ROW = 1024;
 /**
@@ -44,6 +46,8 @@ export class CacheSlots {
   readonly #singles: SlotRing;
   readonly #runs: SlotRing;
   readonly #cold: ColdSlots;
+  /** One word: slots that small writes have taken, and that may be brought together for it. */
+  readonly #scattered: Uint32Array;
   /** Of this thread. */
   #largeInARow = 0;
   /** So many of #cold may be taken in runs by this thread. */
@@ -56,11 +60,13 @@ export class CacheSlots {
    * @param memory zeroes, in segments of whole slots
    * @param fd its memfd
    * @param warmSlots so many free slots keep their memory
+   * @param usedMax so many slots are in use at most, beside those of payload that is awaited
    */
   constructor(
     memory: Mapping,
     private readonly fd: number,
     private readonly warmSlots: number,
+    private readonly usedMax: number,
     state: CacheState,
   ) {
     this.#views = memory.segments.map((segment) => new Uint8Array(segment));
@@ -72,6 +78,7 @@ export class CacheSlots {
     this.#singles = new SlotRing(warmSlots, state);
     this.#runs = new SlotRing(warmSlots, state);
     this.#cold = new ColdSlots(ZERO_SLOTS, limit, state);
+    this.#scattered = state.uint32(1);
   }
 
   /** A slot with any content. @throws RangeError if there is none */
@@ -83,19 +90,25 @@ export class CacheSlots {
   /** Slots for the pages of one write. @throws RangeError */
   takeAll(into: Uint32Array, count: number): void {
     let taken = 0;
-    if (count >= RUN_SLOTS) {
+    if (count >= LARGE_PAGES) {
       this.#largeInARow++;
       taken = this.#runs.takeAll(into, 0, count);
-      while (count - taken >= COLD_RUN_SLOTS && this.#coldCredit >= COLD_RUN_SLOTS) {
+      while (count - taken >= COLD_RUN_SLOTS && this.#mayTakeCold()) {
         if (!this.#cold.takeRun(into, taken)) break;
         taken += COLD_RUN_SLOTS;
         this.#coldCredit -= COLD_RUN_SLOTS;
+        this.#scattered[0] -= COLD_RUN_SLOTS;
       }
     } else {
       this.#largeInARow = 0;
+      this.#scattered[0] = Math.min(this.#scattered[0] + count, this.usedMax + this.warmSlots);
     }
     taken = this.#singles.takeAll(into, taken, count);
     while (taken < count) into[taken++] = this.take();
+  }
+
+  #mayTakeCold(): boolean {
+    return this.#coldCredit >= COLD_RUN_SLOTS && this.#scattered[0] >= COLD_RUN_SLOTS;
   }
 
   /** @param cold its memory goes back to the host, at the next settle() at the latest */

@@ -126,7 +126,8 @@ export class VolatileCache {
     this.#flushed = state.float64(1);
     this.#log = new WriteLog(writesMax, logPages(shape), memory.lengthBytes / SLOT_BYTES, state);
     this.#pages = new CachePages(pageCount, state);
-    this.slots = new CacheSlots(memory, memory.fd, versionPages, state);
+    const usedMax = (fd === null ? pageCount : 0) + versionPages;
+    this.slots = new CacheSlots(memory, memory.fd, versionPages, usedMax, state);
     this.#floor =
       fd === null
         ? new MemoryFloor(this.#log, this.#pages, this.slots, state)

@@ -307,6 +307,33 @@ test('what small writes have scattered lies together again after many large ones
   disk.close();
 });
 
+test('large writes that lie across each other are brought together once, not for ever', (t) => {
+  const sizeBytes = 8 * 2 ** 20;
+  const disk = new CacheUnderTest(sizeBytes, 4096, { versionPages: 256 });
+  const pages = sizeBytes / 4096;
+  for (let i = 0; i < 3 * pages; i++) disk.write(((i * 997) % pages) * 4096, units(4096, 1, 1));
+  const large = units(4096, 32, 2);
+  const taken = new Set<number>();
+  let fresh = 0;
+  const writeLarge = (times: number): void => {
+    fresh = 0;
+    for (let i = 0; i < times; i++) {
+      // At any page, so that hardly one covers another as a whole.
+      const incoming = disk.receive(((i * 997) % (pages - 32)) * 4096, large);
+      for (const slot of incoming.slots.subarray(0, incoming.count)) {
+        if (!taken.has(slot)) fresh++;
+        taken.add(slot);
+      }
+      disk.cache.commit(incoming);
+    }
+  };
+  writeLarge(8000);
+  t.true(fresh > pages, 'slots without memory were taken');
+  writeLarge(4000);
+  t.is(fresh, 0, 'none is taken any more');
+  disk.close();
+});
+
 test('a slot that is being sent keeps its bytes, however often its page is written meanwhile', (t) => {
   const disk = new CacheUnderTest(SIZE, 4096, { versionPages: 2 });
   disk.write(0, units(4096, 1, 1));
