@@ -53,6 +53,12 @@ export class WrittenPages {
     return this.pages[Math.floor(offset / PAGE_BYTES)] === WRITTEN;
   }
 
+  /** Whether whole pages are all noted. */
+  hasAll(offset: number, length: number): boolean {
+    const first = offset / PAGE_BYTES;
+    return !this.pages.subarray(first, first + length / PAGE_BYTES).includes(0);
+  }
+
   /**
    * From an offset on, as far as the pages after its own are like that, and to the end at most. Its own page is, by has():
    * asked once, since the answer may change at any time.

@@ -34,6 +34,7 @@ export interface Addon {
     count: number,
     fileOffset: number,
   ): number;
+  arenaCollapse(arena: ArenaHandle, offsetBytes: number, lengthBytes: number): number;
   arenaCrc32c(arena: ArenaHandle, offsetBytes: number, lengthBytes: number, seed: number): number;
   viewCrc32c(view: Uint8Array, seed: number, tables: boolean): number;
 
@@ -151,6 +152,7 @@ const FUNCTIONS = {
   createArena: true,
   arenaPreadv: true,
   arenaPwritev: true,
+  arenaCollapse: true,
   arenaCrc32c: true,
   viewCrc32c: true,
   preadInto: true,

@@ -1,6 +1,9 @@
 // File I/O straight between a descriptor and shared memory, without a copy in between.
 import { type ArenaHandle, addon } from './addon.js';
 
+/** Of a huge page, where pages have 4 KiB; memory that is at least as long is mapped such that they fit. */
+export const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
+
 /** A reply that receiveAnswering() sends. */
 export interface Prompt {
   /** Its bytes are at the beginning. */
@@ -172,6 +175,18 @@ export class Arena {
   /** Copies the arena's bytes from `at` on to bytes `from` to below `until` of a view, see write(). @throws NativeError EINVAL */
   read(at: number, bytes: Uint8Array, from: number, until: number): void {
     addon.arenaRead(this.#handle, at, bytes, from, until);
+  }
+
+  /**
+   * Has the host bring the pages of a range together in huge pages, whatever its settings say, by copying them: 0.4 to 0.7 ms
+   * for 2 MiB, and next to nothing where it was done before. All of them should have memory.
+   * @param offsetBytes a multiple of HUGE_PAGE_BYTES, as is the length.
+   * @returns whether huge pages hold all of it now; not if none is free, if a page is in use, or if the host can't:
+   *   MADV_COLLAPSE came with Linux 6.1.
+   * @throws NativeError EINVAL for a range outside the arena.
+   */
+  collapse(offsetBytes: number, lengthBytes: number): boolean {
+    return addon.arenaCollapse(this.#handle, offsetBytes, lengthBytes) === 1;
   }
 
   /**

@@ -1,6 +1,6 @@
 // The only door to the native addon: mapped memory, I/O straight between a descriptor and that memory, sockets that pass
 // descriptors, and a few calls about threads. It knows nothing about the engine.
-export { Arena, crc32c, type Prompt } from './arena.js';
+export { Arena, crc32c, HUGE_PAGE_BYTES, type Prompt } from './arena.js';
 export { NativeError } from './errors.js';
 export {
   closeDescriptor,

@@ -49,6 +49,10 @@ export const UNIT_BYTES = 512;
 export const RECEIVE_BYTES = 256 * 1024;
 /** After a write of this size only its successor's header is read ahead: its payload shall go straight to the disk. */
 export const DIRECT_WRITE_BYTES = 16 * 1024;
+/** A part of a disk in memory that large WRITEs have brought so much to gets a huge page: what that takes is saved by then. */
+export const HUGE_WORTH_BYTES = 64 * 1024 * 1024;
+/** It takes twice as much after each attempt in vain, up to this. */
+export const HUGE_WORTH_BYTES_MAX = 1024 * 1024 * 1024;
 /** While a client has replies to read, its next small requests are let come together, up to this. */
 export const BATCH_BYTES = 64 * 1024;
 /** Headers of replies that wait to be sent, and their number of pieces. No request is begun while they are full. */

@@ -4,6 +4,7 @@
 import { type Arena, fallocate, nextData, nextHole, type Prompt } from '../../native/index.js';
 import { MemoryBytes } from '../memory-bytes.js';
 import type { WrittenPages } from '../written-pages.js';
+import { HugePages } from './huge-pages.js';
 import { READ_RUNS_MAX, UNIT_BYTES } from './limits.js';
 import { ERROR } from './protocol.js';
 import type { Replies } from './replies.js';
@@ -15,6 +16,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
   readonly endsAtOnce = true;
   readonly arena: Arena;
   readonly #bytes: MemoryBytes;
+  readonly #huge: HugePages;
 
   constructor(
     private readonly fd: number,
@@ -25,6 +27,7 @@ export class MemoryStorage extends PlainStorage implements Storage {
     super();
     this.#bytes = new MemoryBytes(segments, written);
     this.arena = this.#bytes.arena;
+    this.#huge = new HugePages(this.arena, written);
   }
 
   canRead(): boolean {
@@ -72,7 +75,10 @@ export class MemoryStorage extends PlainStorage implements Storage {
         this.written.pages,
         prompt,
       );
-      if (got > 0) this.written.note(at, Math.min(got, length));
+      if (got > 0) {
+        this.written.note(at, Math.min(got, length));
+        this.#huge.wrote(at, Math.min(got, length));
+      }
       return got;
     } catch (error) {
       this.written.note(at, length); // nobody knows how much of it

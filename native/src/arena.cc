@@ -1,6 +1,7 @@
 // The arena: consecutive segments of shared memory seen as one range of bytes, which files are read into and written
 // from. Each JavaScript thread has an object of its own over the same memory.
 #include <limits.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@ namespace pinfold {
 namespace {
 
 constexpr uint32_t kMaxSegments = 1024;
+constexpr int kCollapse = 25;  // MADV_COLLAPSE, since Linux 6.1; older headers don't know it
 constexpr uint64_t kMaxEntries = uint64_t{1} << 20;  // (offset, length) pairs in one call
 
 // Walks over the (offset, length) pairs of a call. Other threads could be changing them, so each value is checked where
@@ -217,6 +219,23 @@ napi_value ArenaRead(const Napi::CallbackInfo& info) {
   return Copy(args, false);
 }
 
+// arenaCollapse(arena, offset, length): 1 if huge pages hold that range now, else 0.
+napi_value ArenaCollapse(const Napi::CallbackInfo& info) {
+  Arguments args(info, "madvise");
+  auto* arena = static_cast<Arena*>(args.External(0, "arena"));
+  uint64_t offset = args.Integer(1, "offsetBytes", 0, arena == nullptr ? 0 : arena->length_bytes);
+  uint64_t length = args.Integer(2, "lengthBytes", 0, arena == nullptr ? 0 : arena->length_bytes - offset);
+  if (!args.ok()) return args.Undefined();
+  while (length > 0) {
+    iovec piece = arena->Piece(offset, length);
+    // The reasons why it fails pass by (no huge page is free, a page is in use), or can't be told from those.
+    if (madvise(piece.iov_base, piece.iov_len, kCollapse) != 0) return args.Result(0);
+    offset += piece.iov_len;
+    length -= piece.iov_len;
+  }
+  return args.Result(1);
+}
+
 // arenaCrc32c(arena, offset, length, seed)
 napi_value ArenaCrc32c(const Napi::CallbackInfo& info) {
   Arguments args(info, "crc32c");
@@ -254,6 +273,7 @@ void ExportArena(napi_env env, napi_value exports) {
                 Export<ArenaPwritev>("arenaPwritev"),
                 Export<ArenaWrite>("arenaWrite"),
                 Export<ArenaRead>("arenaRead"),
+                Export<ArenaCollapse>("arenaCollapse"),
                 Export<ArenaCrc32c>("arenaCrc32c"),
                 Export<ViewCrc32c>("viewCrc32c"),
             });

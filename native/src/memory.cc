@@ -17,6 +17,8 @@ namespace {
 constexpr size_t kMaxMemoryNameBytes = 249;  // the kernel's limit for memfd_create
 // One typed array covers at most 2^32 elements, so a longer segment could not be viewed whole.
 constexpr uint64_t kMaxSegmentBytes = uint64_t{1} << 32;
+// With pages of 4 KiB. Where they are longer, so are huge ones, and there are none of this length.
+constexpr uint64_t kHugePageBytes = 2 * 1024 * 1024;
 
 std::string Range(uint64_t offset, uint64_t length) {
   return std::to_string(length) + " bytes at offset " + std::to_string(offset);
@@ -95,6 +97,21 @@ napi_value ReserveRange(const Napi::CallbackInfo& info) {
   return args.Undefined();
 }
 
+// Addresses for a mapping of that length, such that huge pages of the file are huge pages of the mapping. The caller maps
+// over them. Null where that does not matter, or fails: then the system chooses.
+void* HugeAligned(uint64_t offset, uint64_t length) {
+  if (length < kHugePageBytes) return nullptr;
+  uint64_t reserved = length + kHugePageBytes;
+  void* base = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) return nullptr;
+  auto start = reinterpret_cast<uintptr_t>(base);
+  uint64_t before = (offset - start) % kHugePageBytes;
+  auto* aligned = static_cast<uint8_t*>(base) + before;
+  if (before > 0) munmap(base, before);
+  if (before < kHugePageBytes) munmap(aligned + length, kHugePageBytes - before);
+  return aligned;
+}
+
 // mapShared(fd, offset, length, writable): SharedArrayBuffer over that part of the descriptor.
 napi_value MapShared(const Napi::CallbackInfo& info) {
   Arguments args(info, "mmap");
@@ -105,8 +122,14 @@ napi_value MapShared(const Napi::CallbackInfo& info) {
   if (!args.ok()) return args.Undefined();
 
   int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-  void* base = mmap(nullptr, length, protection, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(offset));
-  if (base == MAP_FAILED) return args.FailSystem(errno, Range(offset, length) + " of fd " + std::to_string(fd));
+  void* wanted = HugeAligned(offset, length);
+  int flags = MAP_SHARED | MAP_NORESERVE | (wanted == nullptr ? 0 : MAP_FIXED);
+  void* base = mmap(wanted, length, protection, flags, fd, static_cast<off_t>(offset));
+  if (base == MAP_FAILED) {
+    int error = errno;
+    if (wanted != nullptr) munmap(wanted, length);
+    return args.FailSystem(error, Range(offset, length) + " of fd " + std::to_string(fd));
+  }
   return WrapMapping(args.env(), base, length);
 }
 

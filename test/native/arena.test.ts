@@ -8,6 +8,7 @@ import {
   closeDescriptor,
   crc32c,
   createMemory,
+  HUGE_PAGE_BYTES,
   openFile,
   preadInto,
   pwriteFrom,
@@ -202,6 +203,44 @@ test('wrong counts, offsets and descriptors are refused', (t) => {
       closeDescriptor(folder);
     }
   });
+});
+
+/** KiB of memory with this name that the process maps by huge pages. */
+function hugeKib(name: string): number {
+  const entries = readFileSync('/proc/self/smaps', 'utf8').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+  return entries
+    .filter((entry) => entry.includes(`memfd:${name} `))
+    .reduce((sum, entry) => sum + Number(/^ShmemPmdMapped:\s+(\d+) kB$/m.exec(entry)?.at(1)), 0);
+}
+
+test('collapse brings pages together in huge ones, which keep their bytes and can be discarded in part', (t) => {
+  const name = 'pinfold-huge-test';
+  const memory = createMemory(4 * HUGE_PAGE_BYTES, { name, segmentBytes: 2 * HUGE_PAGE_BYTES });
+  t.teardown(() => memory.close());
+  const arena = new Arena(memory.segments.map((segment) => new Uint8Array(segment)));
+  const bytes = new Uint8Array(HUGE_PAGE_BYTES).map((_, at) => at % 251);
+  // The end of the first segment, and the beginning of the next.
+  for (const nth of [1, 2]) arena.write(nth * HUGE_PAGE_BYTES, bytes, 0, bytes.length);
+  t.is(memory.residentBytes(), 2 * HUGE_PAGE_BYTES);
+  if (!arena.collapse(HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES)) {
+    t.log('SKIPPED: this kernel has no MADV_COLLAPSE, or no huge page is free');
+    t.pass();
+    return;
+  }
+  t.true(arena.collapse(HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES), 'once more');
+  t.is(hugeKib(name), (2 * HUGE_PAGE_BYTES) / 1024);
+  t.is(memory.residentBytes(), 2 * HUGE_PAGE_BYTES, 'no more memory than before');
+  memory.discard(HUGE_PAGE_BYTES + PAGE_BYTES, PAGE_BYTES);
+  t.is(memory.residentBytes(), 2 * HUGE_PAGE_BYTES - PAGE_BYTES);
+  const read = new Uint8Array(HUGE_PAGE_BYTES);
+  arena.read(HUGE_PAGE_BYTES, read, 0, read.length);
+  t.deepEqual(read, bytes.fill(0, PAGE_BYTES, 2 * PAGE_BYTES));
+});
+
+test('collapse refuses what lies outside the arena', (t) => {
+  const { arena } = makeArena();
+  refuses(t, 'EINVAL', 'lengthBytes', () => arena.collapse(0, LENGTH + 1));
+  refuses(t, 'EINVAL', 'offsetBytes', () => arena.collapse(-1, 0));
 });
 
 test('an arena is made of equally long views of shared memory only', (t) => {
