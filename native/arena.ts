@@ -178,8 +178,8 @@ export class Arena {
   }
 
   /**
-   * Has the host bring the pages of a range together in huge pages, whatever its settings say, by copying them: 0.4 to 0.7 ms
-   * for 2 MiB, and next to nothing where it was done before. All of them should have memory.
+   * Has the host bring the pages of a range together in huge pages, whatever its settings say, by copying them: 0.65 ms
+   * for 2 MiB, ten times that where room has to be made first, next to nothing where it was done before. All of them should have memory.
    * @param offsetBytes a multiple of HUGE_PAGE_BYTES, as is the length.
    * @returns whether huge pages hold all of it now; not if none is free, if a page is in use, or if the host can't:
    *   MADV_COLLAPSE came with Linux 6.1.
