@@ -57,9 +57,9 @@ test('what is written again and again lies in huge pages, what was never written
     );
     t.is(await client.simple(), ERROR.NONE);
   };
-  // The first part as a whole; of the second one all but a page.
+  // The first part as a whole; of the second one all but a page. After attempts in vain it takes more of them.
   let times = 0;
-  while (hugeBytes() === 0 && times < (4 * HUGE_WORTH_BYTES) / HUGE_PAGE_BYTES) {
+  while (hugeBytes() === 0 && times < (16 * HUGE_WORTH_BYTES) / HUGE_PAGE_BYTES) {
     times++;
     await does(COMMAND.WRITE, 0, HUGE_PAGE_BYTES, times);
     for (let twice = 0; twice < 2; twice++) {
