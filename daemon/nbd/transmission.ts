@@ -122,14 +122,23 @@ export class Transmission {
   /** Sends the replies that the socket takes, and notes which writes they tell of. @returns false if the client is gone */
   send(fd: number): boolean {
     const { storage, replies } = this;
-    const owed = this.#owed;
-    if (owed.empty) return replies.send(storage.arena, fd);
+    if (this.#owed.empty) return replies.send(storage.arena, fd);
     storage.beginReplies();
     try {
       return replies.send(storage.arena, fd);
     } finally {
-      const { taken } = replies;
+      this.#endReplies();
+    }
+  }
+
+  /** Also if a write can't be noted: others wait for the end. */
+  #endReplies(): void {
+    const { storage } = this;
+    const owed = this.#owed;
+    const { taken } = this.replies;
+    try {
       for (let id = owed.take(taken); id !== 0; id = owed.take(taken)) storage.replied(id);
+    } finally {
       storage.endReplies();
     }
   }
