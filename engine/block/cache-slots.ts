@@ -21,8 +21,9 @@ export const ZERO_SLOTS = 16;
 
 const RELEASED = 0x80000000;
 
-/** Slots that follow each other are a run from this number on; a write of so many pages is large. */
+/** Slots that follow each other are a run from this number on. */
 const RUN_SLOTS = COLD_RUN_SLOTS;
+/** A write of so many pages is large. */
 const LARGE_PAGES = 8;
 /** So many large writes, and no other between them, are the beginning of many more. */
 const LARGE_IN_A_ROW = 1024;
@@ -46,7 +47,7 @@ export class CacheSlots {
   readonly #singles: SlotRing;
   readonly #runs: SlotRing;
   readonly #cold: ColdSlots;
-  /** One word: slots that small writes have taken, and that may be brought together for it. */
+  /** One word: so many slots small writes have taken, as many as may be taken in runs for it. */
   readonly #scattered: Uint32Array;
   /** Of this thread. */
   #largeInARow = 0;

@@ -9,12 +9,12 @@ export const COLD_RUN_SLOTS = 16;
 const RUN_SEARCH_WORDS = 256;
 
 const WORD_SLOTS = 32;
+const LOW_HALF = 0xffff;
 
 /** In the counters: how many there are, and the words where take() and takeRun() look next. */
 const COUNT = 0;
 const AT = 1;
 const RUN_AT = 2;
-const LOW_HALF = 0xffff;
 
 export class ColdSlots {
   private readonly counters: Uint32Array;

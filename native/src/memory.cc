@@ -17,7 +17,7 @@ namespace {
 constexpr size_t kMaxMemoryNameBytes = 249;  // the kernel's limit for memfd_create
 // One typed array covers at most 2^32 elements, so a longer segment could not be viewed whole.
 constexpr uint64_t kMaxSegmentBytes = uint64_t{1} << 32;
-// With pages of 4 KiB. Where they are longer, so are huge ones, and there are none of this length.
+// With pages of 4 KiB; the same number in native/arena.ts. Where they are longer, there are none of this length.
 constexpr uint64_t kHugePageBytes = 2 * 1024 * 1024;
 
 std::string Range(uint64_t offset, uint64_t length) {

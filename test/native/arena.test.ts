@@ -14,6 +14,7 @@ import {
   pwriteFrom,
   truncateFile,
 } from '../../native/index.js';
+import { hugeBytes } from '../support/memfd.js';
 import {
   closedDescriptor,
   NO_OFFSETS,
@@ -205,14 +206,6 @@ test('wrong counts, offsets and descriptors are refused', (t) => {
   });
 });
 
-/** KiB of memory with this name that the process maps by huge pages. */
-function hugeKib(name: string): number {
-  const entries = readFileSync('/proc/self/smaps', 'utf8').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
-  return entries
-    .filter((entry) => entry.includes(`memfd:${name} `))
-    .reduce((sum, entry) => sum + Number(/^ShmemPmdMapped:\s+(\d+) kB$/m.exec(entry)?.at(1)), 0);
-}
-
 test('collapse brings pages together in huge ones, which keep their bytes and can be discarded in part', (t) => {
   const name = 'pinfold-huge-test';
   const memory = createMemory(4 * HUGE_PAGE_BYTES, { name, segmentBytes: 2 * HUGE_PAGE_BYTES });
@@ -228,7 +221,7 @@ test('collapse brings pages together in huge ones, which keep their bytes and ca
     return;
   }
   t.true(arena.collapse(HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES), 'once more');
-  t.is(hugeKib(name), (2 * HUGE_PAGE_BYTES) / 1024);
+  t.is(hugeBytes(name), 2 * HUGE_PAGE_BYTES);
   t.is(memory.residentBytes(), 2 * HUGE_PAGE_BYTES, 'no more memory than before');
   memory.discard(HUGE_PAGE_BYTES + PAGE_BYTES, PAGE_BYTES);
   t.is(memory.residentBytes(), 2 * HUGE_PAGE_BYTES - PAGE_BYTES);

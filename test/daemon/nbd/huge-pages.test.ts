@@ -1,34 +1,16 @@
 // Huge pages for a disk in memory: what large WRITEs go to again and again gets them, without a client noticing.
 
-import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import test from 'ava';
 import { HUGE_WORTH_BYTES } from '../../../daemon/nbd/limits.js';
 import { COMMAND, ERROR } from '../../../daemon/nbd/protocol.js';
 import { Arena, createMemory, HUGE_PAGE_BYTES } from '../../../native/index.js';
+import { hugeBytes, memfdBytes } from '../../support/memfd.js';
 import { RawClient, startNbd } from './raw-client.js';
 
-const NAME = 'huge-test';
+const DISK = 'huge-test';
+const NAME = `pinfold-disk-${DISK}`;
 const MIB = 2 ** 20;
 const SIZE = 8 * MIB;
-
-/** Bytes of the disk's memory that the process maps by huge pages. */
-function hugeBytes(): number {
-  const entries = readFileSync('/proc/self/smaps', 'utf8').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
-  const own = entries.find((entry) => entry.includes(`memfd:pinfold-disk-${NAME} `)) ?? '';
-  return 1024 * Number(/^ShmemPmdMapped:\s+(\d+) kB$/m.exec(own)?.at(1));
-}
-
-/** Bytes of memory that the disk has. */
-function diskBytes(): number {
-  for (const fd of readdirSync('/proc/self/fd')) {
-    const path = `/proc/self/fd/${fd}`;
-    const isGone = lstatSync(path, { throwIfNoEntry: false }) === undefined;
-    if (!isGone && readlinkSync(path).includes(`pinfold-disk-${NAME}`)) {
-      return statSync(path).blocks * 512;
-    }
-  }
-  throw new Error('the disk has no memory');
-}
 
 function hostHasThem(): boolean {
   const memory = createMemory(HUGE_PAGE_BYTES);
@@ -45,8 +27,8 @@ test('what is written again and again lies in huge pages, what was never written
     t.pass();
     return;
   }
-  const { socket } = await startNbd(t, '/tmp', {}, [{ name: NAME, size: SIZE }]);
-  const client = await RawClient.attach(t, socket, NAME);
+  const { socket } = await startNbd(t, '/tmp', {}, [{ name: DISK, size: SIZE }]);
+  const client = await RawClient.attach(t, socket, DISK);
   const does = async (type: number, at: number, length: number, fill = 0): Promise<void> => {
     client.request(
       type,
@@ -59,15 +41,15 @@ test('what is written again and again lies in huge pages, what was never written
   };
   // The first part as a whole; of the second one all but a page. After attempts in vain it takes more of them.
   let times = 0;
-  while (hugeBytes() === 0 && times < (16 * HUGE_WORTH_BYTES) / HUGE_PAGE_BYTES) {
+  while (hugeBytes(NAME) === 0 && times < (16 * HUGE_WORTH_BYTES) / HUGE_PAGE_BYTES) {
     times++;
     await does(COMMAND.WRITE, 0, HUGE_PAGE_BYTES, times);
     for (let twice = 0; twice < 2; twice++) {
       await does(COMMAND.WRITE, HUGE_PAGE_BYTES + 4096, HUGE_PAGE_BYTES - 4096, times);
     }
   }
-  t.is(hugeBytes(), HUGE_PAGE_BYTES);
-  t.is(diskBytes(), 2 * HUGE_PAGE_BYTES - 4096);
+  t.is(hugeBytes(NAME), HUGE_PAGE_BYTES);
+  t.is(memfdBytes(NAME), 2 * HUGE_PAGE_BYTES - 4096);
   await does(COMMAND.READ, 0, 2 * HUGE_PAGE_BYTES);
   const bytes = await client.read(2 * HUGE_PAGE_BYTES);
   const expected = Buffer.alloc(2 * HUGE_PAGE_BYTES, times);
@@ -75,7 +57,7 @@ test('what is written again and again lies in huge pages, what was never written
   t.true(bytes.equals(expected));
   // A part of it gives its memory back, and reads as zeroes.
   await does(COMMAND.TRIM, 4096, MIB);
-  t.is(diskBytes(), 2 * HUGE_PAGE_BYTES - 4096 - MIB);
+  t.is(memfdBytes(NAME), 2 * HUGE_PAGE_BYTES - 4096 - MIB);
   await does(COMMAND.READ, 0, HUGE_PAGE_BYTES);
   t.true(
     (await client.read(HUGE_PAGE_BYTES)).equals(

@@ -69,7 +69,7 @@ for (const name of ['scratch', 'cached']) {
 
   test(`${name}: a recording begins between two WRITEs: one that does not end is told`, async (t) => {
     const { clients, disk } = await rig(t, name);
-    const folder = mkdtempSync(join(tmpdir(), 'pinfold-plain-'));
+    const folder = mkdtempSync(join(tmpdir(), 'pinfold-peers-'));
     t.teardown(() => rmSync(folder, { recursive: true, force: true }));
     for (const [i, client] of clients.entries()) {
       client.request(COMMAND.WRITE, i * BYTES, BYTES, 0, Buffer.alloc(BYTES / 2, 0xaa));

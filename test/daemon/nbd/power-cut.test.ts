@@ -1,10 +1,10 @@
 // The power of a disk with a volatile cache is cut, as its clients see it: what was flushed is there, what was not may be.
 
-import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import type { ConfigInput } from '../../../daemon/config.js';
 import { COMMAND, COMMAND_FLAG } from '../../../daemon/nbd/protocol.js';
+import { memfdBytes } from '../../support/memfd.js';
 import { startTestDaemon, temporaryFolder } from '../../support/test-daemon.js';
 import { RawClient } from './raw-client.js';
 
@@ -211,18 +211,7 @@ test('atomic writes up to the limit are there as a whole or not at all', async (
 });
 
 /** Memory of the caches of disks in this process. */
-function cacheBytes(): number {
-  let bytes = 0;
-  for (const fd of readdirSync('/proc/self/fd')) {
-    try {
-      const path = `/proc/self/fd/${fd}`;
-      if (readlinkSync(path).includes('pinfold-cache')) bytes += statSync(path).blocks * 512;
-    } catch {
-      // that one was closed meanwhile
-    }
-  }
-  return bytes;
-}
+const cacheBytes = (): number => memfdBytes('pinfold-cache');
 
 test.serial(
   'memory is bounded by the disk and its versions, and a discarded range gives it back',
